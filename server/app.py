@@ -1,0 +1,225 @@
+"""The application: builds every object once, in order, and takes them down in reverse.
+
+The only module that sees all of the others. Order of life: store, event log, TikTok, rooms, phones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from server import logs, startup
+from server.config import Config
+from server.errors import StartupError, StoreUnavailable
+from server.relay.eventlog import EventLog
+from server.relay.rooms import Rooms
+from server.relay.visits import Visits
+from server.store.database import Database
+from server.tasks import TaskOwner
+from server.upstream.guard import Guard
+from server.upstream.tiktok import TikTok
+from server.web import api, console, health, middlewares, pages, phone
+from server.web.auth import Auth
+from server.web.keys import (
+    AUTH,
+    CONFIG,
+    DATABASE,
+    EVENT_LOG,
+    LOG,
+    PHONES,
+    ROOMS,
+    SESSIONS,
+    TIKTOK,
+    USERS,
+)
+from server.web.phone import Phones
+
+logger = logging.getLogger(__name__)
+
+#: A command beside the running server is noticed within a second.
+CHANGES_POLL_S: Final = 0.5
+#: Phones that connect at once wait here instead of being refused by the kernel.
+LISTEN_BACKLOG: Final = 4096
+#: A phone is a descriptor; the soft limit of many systems is 1024.
+WANTED_DESCRIPTORS: Final = 65_536
+#: aiohttp waits this long for requests under way; phones are closed before.
+SHUTDOWN_TIMEOUT_S: Final = 3.0
+
+
+def create_app(config: Config) -> web.Application:
+    """The application for these settings. Its objects live from start-up to clean-up."""
+    app = web.Application(middlewares=middlewares.stack(config), client_max_size=64 << 10)
+    app[CONFIG] = config
+    pages.setup_templates(app)
+    for module in (phone, api, health, pages, console):
+        module.add_routes(app)
+    app.cleanup_ctx.extend([_store, _event_log, _tiktok, _relay, _changes])
+    app.on_shutdown.append(_close_phones)
+    return app
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartupError when it cannot begin."""
+    logs.setup(config)
+    _raise_descriptor_limit()
+    runner = web.AppRunner(create_app(config), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        await runner.setup()
+        port = await _listen(runner, config)
+        app = runner.app
+        try:
+            await startup.first_user(app[USERS])
+            await startup.print_links(config, app[USERS], app[SESSIONS], port=port)
+        except StoreUnavailable as error:
+            raise StartupError(f"{config.database.path}: {error.detail}") from None
+        await stop.wait()
+        logger.info("Stopping")
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, config: Config) -> int:
+    """Open the port; returns which one it is."""
+    server = config.server
+    site = web.TCPSite(
+        runner, server.host, server.port, backlog=LISTEN_BACKLOG, ssl_context=_tls(config)
+    )
+    try:
+        await site.start()
+    except OSError as error:
+        raise StartupError(
+            f"server.host = {server.host!r}, server.port = {server.port}: cannot listen: "
+            f"{error.strerror or error}; choose another port, or stop who has it"
+        ) from None
+    port: int = runner.addresses[0][1]
+    logger.info("Listening on %s port %s", server.host, port)
+    return port
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    server = config.server
+    if not server.tls_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(server.tls_cert, server.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(
+            f"server.tls_cert = {server.tls_cert!r}: certificate or key cannot be used: "
+            f"{error.strerror or 'not a PEM pair'}"
+        ) from None
+    return context
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(WANTED_DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@asynccontextmanager
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    database = await Database.open(Path(config.database.path), serving=True)
+    app[DATABASE] = database
+    app[USERS] = database.users
+    app[SESSIONS] = database.sessions
+    app[LOG] = database.log
+    app[AUTH] = Auth(config, database.users)
+    try:
+        yield
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _event_log(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    log = EventLog(app[LOG], config.log, clock_ms=lambda: int(time.time() * 1000))
+    try:
+        await log.start()
+    except StoreUnavailable as error:
+        raise StartupError(f"{config.database.path}: {error.detail}") from None
+    app[EVENT_LOG] = log
+    try:
+        yield
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def _tiktok(app: web.Application) -> AsyncIterator[None]:
+    tiktok = TikTok(app[CONFIG], on_loaded=_settle_heap)
+    app[TIKTOK] = tiktok
+    tiktok.start()
+    try:
+        yield
+    finally:
+        await tiktok.close()
+
+
+@asynccontextmanager
+async def _relay(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    guard = Guard(config.sign, clock=time.time)
+    visits = Visits(app[LOG], config.rooms.linger_s)
+    rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits)
+    app[ROOMS] = rooms
+    app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG])
+    try:
+        yield
+    finally:
+        await rooms.close()
+        await visits.close()
+
+
+@asynccontextmanager
+async def _changes(app: web.Application) -> AsyncIterator[None]:
+    """Notice what commands beside the server change in the database."""
+    tasks = TaskOwner("changes")
+    tasks.start(_watch_changes(app), name="watch")
+    try:
+        yield
+    finally:
+        await tasks.close()
+
+
+async def _watch_changes(app: web.Application) -> None:
+    users, auth, phones = app[USERS], app[AUTH], app[PHONES]
+    seen = await users.revision()
+    while True:
+        await asyncio.sleep(CHANGES_POLL_S)
+        try:
+            revision = await users.revision()
+            if revision != seen:
+                auth.forget()
+                await phones.check_all()
+                seen = revision
+        except StoreUnavailable as error:
+            logger.debug("Changes cannot be looked for: %s", error.detail)
+
+
+async def _close_phones(app: web.Application) -> None:
+    await app[PHONES].close()
+
+
+def _settle_heap() -> None:
+    """What the library built at import stays for good: a full collection need not walk it again."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,264 @@
+"""The event log: numbers entries, keeps the newest, tells observers, hands the rest to one writer.
+
+The way from TikTok to the phone never waits for it: `add` appends to memory and returns. The writer
+commits batches. When the disk refuses, entries wait in memory within a bound, then the oldest live
+events are given up, and console and metrics say so; the relay goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+
+from server.config import LogSettings
+from server.errors import StoreUnavailable
+from server.events import LIVE_EVENT_TYPES
+from server.relay.messages import to_json
+from server.relay.notices import Lang, Notice
+from server.relay.rows import row_text
+from server.store.log import Entry, Level, LogStore
+from server.tasks import TaskOwner
+
+logger = logging.getLogger(__name__)
+
+BATCH_ROWS: Final = 500
+BATCH_INTERVAL_S: Final = 0.25
+#: Entries kept for a console page that opens, and waiting for a disk that refuses.
+RECENT_ENTRIES: Final = 2000
+PENDING_ENTRIES: Final = 20_000
+RETRY_S: Final = 1.0
+#: One durable reservation lasts long at any rate of events, and costs one commit.
+ID_BLOCK: Final = 100_000
+PRUNE_INTERVAL_S: Final = 600.0
+
+#: Errors that a phone causes itself; nobody on call need look.
+PHONE_ERRORS: Final = frozenset(
+    {"username_required", "invalid_username", "bad_message", "unauthorized"}
+)
+
+_decode = msgspec.json.Decoder(dict).decode
+
+
+class Record(NamedTuple):
+    """An entry before its text is made; `frame` is the JSON that phones get."""
+
+    id: int
+    ts: int
+    type: str
+    level: Level
+    creator: str
+    user_id: int
+    code: str
+    ref: str
+    frame: bytes
+
+    def entry(self) -> Entry:
+        """The row that console and database show."""
+        return Entry(
+            id=self.id,
+            ts=self.ts,
+            type=self.type,
+            level=self.level,
+            creator=self.creator,
+            user_id=self.user_id,
+            code=self.code,
+            ref=self.ref,
+            text=row_text(self.type, _decode(self.frame)),
+            frame=self.frame.decode(),
+        )
+
+
+class EventLog:
+    """Entries of every room and every phone, in one order."""
+
+    def __init__(self, store: LogStore, settings: LogSettings, clock_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._recent: deque[Record] = deque(maxlen=RECENT_ENTRIES)
+        self._pending: deque[Record] = deque()
+        self._observers: dict[Callable[[Entry], None], None] = {}
+        self._next_id = 0
+        self._block_end = 0
+        self._refill_at = 0
+        self._refilling = False
+        self._wake = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._tasks = TaskOwner("event log")
+        self._closing = False
+        #: The disk refuses the log.
+        self.writer_failing = False
+        #: Entries given up because the disk refused for too long.
+        self.dropped = 0
+        #: When the previous run did not end cleanly: the newest id it may have given out.
+        self.lost_until_id = 0
+
+    async def start(self) -> None:
+        """Reserve ids and start the writer. Raises StoreUnavailable."""
+        self.lost_until_id = await self._store.mark_running() or 0
+        await self._reserve()
+        self._tasks.start(self._write_forever(), name="writer")
+        self._tasks.start(self._prune_forever(), name="pruning")
+
+    async def close(self) -> None:
+        """Write what is left, within the writer's own retry, and end."""
+        self._closing = True
+        try:
+            await self._flush()
+            await self._store.mark_clean()
+        except StoreUnavailable:
+            logger.error("Event log: %s entries could not be written", len(self._pending))
+        await self._tasks.close()
+
+    def next_id(self) -> int:
+        """A new id, server-wide, never given out before."""
+        entry_id = self._next_id
+        self._next_id += 1
+        if self._next_id >= self._refill_at and not self._refilling and not self._closing:
+            self._refilling = True
+            self._tasks.start(self._refill(), name="reserving ids")
+        return entry_id
+
+    def add(self, record: Record) -> None:
+        """Keep an entry and tell it; never waits."""
+        self._recent.append(record)
+        if self._settings.live_events or record.type not in LIVE_EVENT_TYPES:
+            self._pending.append(record)
+            if len(self._pending) >= BATCH_ROWS:
+                self._wake.set()
+            if len(self._pending) > PENDING_ENTRIES:
+                self._give_up_one()
+        if self._observers:
+            entry = record.entry()
+            for tell in tuple(self._observers):
+                tell(entry)
+
+    def add_notice(self, told: Notice, *, user_id: int, lang: Lang, closing: bool = True) -> None:
+        """Log an error as a user was told it; 0 is nobody in particular."""
+        entry_id, now = self.next_id(), self._clock_ms()
+        frame = told.frame(lang, closing=closing, now=now / 1000)
+        level: Level = "warning" if told.code in PHONE_ERRORS else "error"
+        body = to_json(frame)
+        self.add(
+            Record(entry_id, now, "error", level, told.creator, user_id, told.code, told.ref, body)
+        )
+
+    @property
+    def last_id(self) -> int:
+        """The newest id given out."""
+        return self._next_id - 1
+
+    @property
+    def keeps_live_events(self) -> bool:
+        """Whether live events reach the disk, so that replay outlives the room's memory."""
+        return self._settings.live_events
+
+    async def epoch(self, creator: str) -> str:
+        """The name of this database's log of a creator. Raises StoreUnavailable."""
+        return await self._store.epoch(creator)
+
+    async def tail(self, creator: str, *, limit: int) -> list[Entry]:
+        """The newest live events of a creator, those in memory included, oldest first.
+
+        Raises StoreUnavailable.
+        """
+        await self._flush()
+        return await self._store.tail(creator, limit=limit)
+
+    def subscribe(self, tell: Callable[[Entry], None]) -> Callable[[], None]:
+        """Call `tell` with every new entry, at once; it must not wait, raise or log."""
+        self._observers[tell] = None
+
+        def unsubscribe() -> None:
+            self._observers.pop(tell, None)
+
+        return unsubscribe
+
+    def recent(self, after_id: int) -> list[Entry]:
+        """The newest entries after an id, from memory, oldest first."""
+        newer = [record for record in self._recent if record.id > after_id]
+        return [record.entry() for record in newer]
+
+    def _give_up_one(self) -> None:
+        """Drop the oldest live event; statuses and errors only when nothing else is left."""
+        for index, record in enumerate(islice(self._pending, BATCH_ROWS)):
+            if record.type in LIVE_EVENT_TYPES:
+                del self._pending[index]
+                break
+        else:
+            self._pending.popleft()
+        self.dropped += 1
+
+    async def _write_forever(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BATCH_INTERVAL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._flush()
+            except StoreUnavailable as error:
+                if not self.writer_failing:
+                    logger.error("Event log cannot be written, the relay goes on: %s", error.detail)
+                self.writer_failing = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                if self.writer_failing:
+                    logger.warning("Event log is written again, %s entries were lost", self.dropped)
+                self.writer_failing = False
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            await self._flush_batches()
+
+    async def _flush_batches(self) -> None:
+        while self._pending:
+            batch = list(islice(self._pending, BATCH_ROWS))
+            last_id = batch[-1].id
+            entries = await asyncio.to_thread(lambda rows=batch: [row.entry() for row in rows])
+            await self._store.append(entries)
+            while self._pending and self._pending[0].id <= last_id:
+                self._pending.popleft()
+
+    async def _refill(self) -> None:
+        try:
+            await self._reserve()
+        except StoreUnavailable as error:
+            logger.error("Event ids cannot be reserved: %s", error.detail)
+            await asyncio.sleep(RETRY_S)
+        finally:
+            self._refilling = False
+
+    async def _reserve(self) -> None:
+        """Add a durable block. While the disk refuses, numbering runs on past the last block, so
+        that the relay goes on; the next block then begins after what was given out.
+        """
+        first = await self._store.reserve_ids(ID_BLOCK)
+        while first + ID_BLOCK <= self._next_id:
+            first = await self._store.reserve_ids(ID_BLOCK)
+        if self._next_id < first and self._next_id >= self._block_end:
+            self._next_id = first
+        self._block_end = first + ID_BLOCK
+        self._refill_at = self._block_end - ID_BLOCK // 2
+
+    async def _prune_forever(self) -> None:
+        while True:
+            try:
+                removed = await self._store.prune(
+                    keep_days=self._settings.keep_days,
+                    max_rows=self._settings.max_rows,
+                    now_ms=self._clock_ms(),
+                )
+                if removed:
+                    logger.info("Event log: %s old entries removed", removed)
+            except StoreUnavailable as error:
+                logger.warning("Event log could not be pruned: %s", error.detail)
+            await asyncio.sleep(PRUNE_INTERVAL_S)

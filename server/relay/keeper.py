@@ -1,0 +1,256 @@
+"""What keeps a room connected: look up, wait for the live, sign, stream, reconnect, end.
+
+Look-ups are unsigned and come first; nothing is signed that the guard has not let through. Once the
+phones have seen the live, a lost stream is mended here before they hear of an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from server.config import Config
+from server.errors import (
+    AppError,
+    Blocked,
+    ConnectFailed,
+    CreatorOffline,
+    Internal,
+    RateLimited,
+    SignUnavailable,
+)
+from server.relay.room import Room
+from server.tasks import TaskOwner
+from server.upstream.guard import Guard
+from server.upstream.tiktok import TikTok
+
+if TYPE_CHECKING:
+    from server.upstream.source import Source
+
+logger = logging.getLogger(__name__)
+
+#: How far the look-ups of a waiting room slow down, as a multiple of rooms.offline_poll_s.
+POLL_GROWTH: Final = 1.5
+MAX_POLL_FACTOR: Final = 3.0
+POLL_JITTER: Final = 0.2
+#: Look-ups in a row that may fail while phones wait, before they are told.
+LOOK_UP_FAILURES: Final = 3
+#: Pauses before the attempts to get a lost stream back: full jitter up to these.
+RECONNECT_PAUSES_S: Final = (0.5, 2.0, 8.0, 20.0)
+#: Signatures one room may ask for: (how many, within how many seconds).
+ROOM_SIGN_LIMITS: Final = ((3, 600.0), (6, 3600.0))
+MAX_ENDED_IDS: Final = 64
+
+#: What waiting a moment may mend.
+TRANSIENT: Final = (ConnectFailed, SignUnavailable)
+
+
+class Keeper:
+    """The life of one room upstream. `run` returns only when the room has failed: with the
+    reason.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        config: Config,
+        tiktok: TikTok,
+        guard: Guard,
+        *,
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._room = room
+        self._on_connected = on_connected
+        self._creator = room.creator
+        self._config = config
+        self._tiktok = tiktok
+        self._guard = guard
+        self._tasks = TaskOwner(f"room @{room.creator}")
+        self._asked_at: deque[float] = deque()
+        self._ended_ids: deque[int] = deque(maxlen=MAX_ENDED_IDS)
+
+    async def run(self) -> AppError:
+        """Keep the room connected until that fails."""
+        logger.info("🔴 Подключение к TikTok Live: @%s", self._creator)
+        try:
+            while True:
+                room_id = await self._until_live()
+                await self._watch(room_id)
+        except AppError as error:
+            return error
+        except Exception:
+            logger.exception("Room @%s failed", self._creator)
+            return Internal(f"room @{self._creator}")
+
+    async def close(self) -> None:
+        """End what still runs for the room."""
+        await self._tasks.close()
+
+    # ---- waiting for the live
+
+    async def _until_live(self) -> int:
+        """Look until the creator is live in a room that has not ended; no signature is spent."""
+        poll_s = self._config.rooms.offline_poll_s
+        failures = 0
+        while True:
+            try:
+                room_id = await self._tiktok.live_room_id(self._creator)
+                if room_id not in self._ended_ids:
+                    return room_id
+            except CreatorOffline:
+                if self._config.rooms.when_offline == "close":
+                    raise
+                failures = 0
+            except (ConnectFailed, Blocked):
+                failures += 1
+                if self._room.state != "waiting" or failures >= LOOK_UP_FAILURES:
+                    raise
+            delay = poll_s * random.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
+            self._room.set_state("waiting", retry_at=time.time() + delay)
+            knocked = await self._wait(delay)
+            base_s = self._config.rooms.offline_poll_s
+            poll_s = base_s if knocked else min(poll_s * POLL_GROWTH, base_s * MAX_POLL_FACTOR)
+
+    async def _wait(self, delay_s: float) -> bool:
+        """Wait for the next look; a phone that joins makes it no later than one basic interval."""
+        self._room.knock.clear()
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._room.knock.wait()
+        except TimeoutError:
+            return False
+        left_s = delay_s - (time.monotonic() - started)
+        await asyncio.sleep(min(left_s, self._config.rooms.offline_poll_s))
+        return True
+
+    # ---- the live
+
+    async def _watch(self, room_id: int) -> None:
+        """Stream one live to its end, across lost connections. Raises AppError when that fails."""
+        source = await self._open(room_id)
+        first = True
+        while True:
+            try:
+                self._room.set_state("live")
+                lost = await self._stream(source, room_id)
+            finally:
+                await source.close()
+            if lost is None:
+                self._ended_ids.append(room_id)
+                break
+            logger.info("Stream of @%s lost: %s", self._creator, lost.detail or lost.code)
+            if first and lost.variant == "refused":
+                raise lost
+            first = False
+            self._room.set_state("reconnecting")
+            again = await self._reopen()
+            if again is None:
+                break
+            room_id, source = again
+            self._room.outage()
+        logger.info("Live of @%s has ended", self._creator)
+        self._room.set_state("ended")
+
+    async def _stream(self, source: Source, room_id: int) -> AppError | None:
+        """Wait for the end of a stream; a silent one is asked after once, unsigned."""
+        running = self._tasks.start(source.run(), name="stream")
+        asked_at = 0.0
+        try:
+            while True:
+                done, _ = await asyncio.wait({running}, timeout=self._config.rooms.stall_s)
+                if done:
+                    return running.result()
+                silent_s = time.monotonic() - source.heard_at
+                if silent_s < self._config.rooms.stall_s or source.heard_at == asked_at:
+                    continue
+                asked_at = source.heard_at
+                if not await self._alive(room_id):
+                    return None
+        finally:
+            running.cancel()
+
+    async def _alive(self, room_id: int) -> bool:
+        """One live check; a check that fails says nothing against the live."""
+        try:
+            return await self._tiktok.still_live(room_id)
+        except AppError as error:
+            logger.info("Live check of @%s failed: %s", self._creator, error.detail)
+            return True
+
+    async def _reopen(self) -> tuple[int, Source] | None:
+        """Get a lost stream back, with full jitter. None when the creator is no longer live."""
+        last: AppError = ConnectFailed("lost")
+        for pause_s in RECONNECT_PAUSES_S:
+            await asyncio.sleep(random.uniform(0, pause_s))
+            try:
+                room_id = await self._tiktok.live_room_id(self._creator)
+                if room_id in self._ended_ids:
+                    return None
+                return room_id, await self._open(room_id)
+            except CreatorOffline:
+                return None
+            except TRANSIENT as error:
+                if error.retry_at is not None:
+                    raise
+                last = error
+        raise last
+
+    # ---- one connection
+
+    async def _open(self, room_id: int) -> Source:
+        """Sign and connect with the first key that is let through. Raises AppError."""
+        failures: list[AppError] = []
+        for key in self._room.keys():
+            try:
+                return await self._open_with(key, room_id)
+            except RateLimited as error:
+                failures.append(error)
+            except AppError as error:
+                if not error.of_key:
+                    raise
+                failures.append(error)
+        limits = [error for error in failures if isinstance(error, RateLimited)]
+        if len(limits) < len(failures):
+            raise next(error for error in failures if not isinstance(error, RateLimited))
+        raise min(limits, key=lambda error: error.retry_at or 0.0)
+
+    async def _open_with(self, key: str, room_id: int) -> Source:
+        self._check_own_limit()
+        permit = await self._guard.admit(key)
+        self._asked_at.append(time.time())
+        source = self._tiktok.source(
+            self._creator, room_id, key=key, on_received=self._room.receive
+        )
+        try:
+            await source.open()
+        except AppError as error:
+            if source.signature_unspent:
+                permit.never_sent()
+            if isinstance(error, RateLimited) and error.retry_at and not error.of_room:
+                permit.rate_limited(error.retry_at)
+            await source.close()
+            raise
+        except BaseException:
+            await source.close()
+            raise
+        self._on_connected()
+        logger.info("✅ TikTok Live клиент запущен для @%s", self._creator)
+        return source
+
+    def _check_own_limit(self) -> None:
+        """A room that keeps dying must not eat everybody's budget."""
+        now = time.time()
+        while self._asked_at and self._asked_at[0] <= now - ROOM_SIGN_LIMITS[-1][1]:
+            self._asked_at.popleft()
+        for count, window_s in ROOM_SIGN_LIMITS:
+            if len(self._asked_at) >= count and self._asked_at[-count] > now - window_s:
+                raise ConnectFailed(
+                    f"{count} connections in {window_s:.0f} s",
+                    retry_at=self._asked_at[-count] + window_s,
+                )

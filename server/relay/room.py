@@ -1,0 +1,334 @@
+"""A room: one creator, its state, its ring, its members. No sockets here; see web/phone.py.
+
+What connects it to TikTok is its keeper (keeper.py); how bytes reach the phones is fanout.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from server.config import Config
+from server.events import Control, GiftStep, LiveEvent, Received
+from server.relay import messages
+from server.relay.combos import Combos, Counted
+from server.relay.dedupe import SeenMessages
+from server.relay.eventlog import EventLog, Record
+from server.relay.fanout import Fanout
+from server.relay.messages import Gap, State, Status
+from server.relay.notices import LANGS, Lang, Notice, rfc3339, state_text
+from server.relay.outbox import Outbox
+from server.relay.ring import Missing, Ring, RingBudget, Slot
+from server.relay.tally import Tally
+from server.relay.visits import Visits
+from server.store.log import Entry
+
+#: States in which the phone's creator is on the air.
+CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
+
+
+class Since(NamedTuple):
+    """Where a returning phone left off.
+
+    From its query (`since`, `epoch`), or, when `cut_off`, from our own note about a phone that was
+    too slow: then what its transport still held is lost as well.
+    """
+
+    id: int
+    epoch: str
+    cut_off: bool = False
+    asked: bool = True
+
+
+class Member:
+    """A phone in a room. `dismiss` tells it that the room has failed."""
+
+    __slots__ = ("dismiss", "key", "lang", "outbox", "user_id")
+
+    def __init__(
+        self,
+        *,
+        user_id: int,
+        lang: Lang,
+        key: str,
+        outbox: Outbox,
+        dismiss: Callable[[Notice], None],
+    ) -> None:
+        self.user_id = user_id
+        self.lang = lang
+        self.key = key
+        self.outbox = outbox
+        self.dismiss = dismiss
+
+
+class Room:
+    """One creator's room. Everything but `load` is synchronous: nothing here waits for a phone."""
+
+    def __init__(
+        self,
+        creator: str,
+        config: Config,
+        log: EventLog,
+        visits: Visits,
+        budget: RingBudget,
+        *,
+        on_empty: Callable[[Room], None],
+    ) -> None:
+        self.creator = creator
+        self.epoch = ""
+        self.state: State = "connecting"
+        self.retry_at: float | None = None
+        #: Set when a phone joins, for the keeper that waits for the live.
+        self.knock = asyncio.Event()
+        self._config = config
+        self._log = log
+        self._visits = visits
+        self._on_empty = on_empty
+        self._loop = asyncio.get_running_loop()
+        self._ring = Ring(
+            count=config.rooms.backlog,
+            seconds=config.rooms.backlog_s,
+            budget=budget,
+            clock=time.monotonic,
+        )
+        self._fanout = Fanout(self._ring, config.limits)
+        self._members: dict[Outbox, Member] = {}
+        self._combos = Combos(config.rooms.combo_idle_s)
+        self._combo_timer: asyncio.TimerHandle | None = None
+        self._seen = SeenMessages()
+        self._tally: Tally | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._expected = 0
+        self.closed = False
+
+    # ---- members
+
+    @property
+    def members(self) -> list[Member]:
+        """The phones, in order of arrival."""
+        return list(self._members.values())
+
+    def expect(self, count: int) -> None:
+        """A phone is about to join (+1), or has (-1): do not close under its feet."""
+        self._expected += count
+        self._linger_or_stay()
+
+    def join(self, member: Member, since: Since | None) -> None:
+        """Let a phone in: its first status, what it missed or a gap, then everything new."""
+        outbox = member.outbox
+        cursor, missing, known = self._ring.end, None, False
+        outbox.last_id = self._ring.last_id
+        if since is not None:
+            known = since.epoch == self.epoch and 0 <= since.id <= self._ring.last_id
+            if known:
+                cursor, missing = self._ring.after(since.id)
+                outbox.last_id = since.id
+        recovered = known if since is not None and since.asked else None
+        outbox.write(messages.wire(self._first_status(member.lang, recovered)))
+        for gap in _gaps(since, missing) if known else ():
+            outbox.write(messages.wire(gap))
+        self._members[outbox] = member
+        self._visits.joined(self.creator, member.user_id, outbox.last_id + 1)
+        self._fanout.add(outbox, cursor)
+        self.knock.set()
+        self._linger_or_stay()
+
+    def leave(self, member: Member) -> None:
+        """A phone is gone; the last one leaves the room lingering."""
+        self._fanout.remove(member.outbox)
+        if self._members.pop(member.outbox, None) is None:
+            return
+        if all(other.user_id != member.user_id for other in self._members.values()):
+            self._visits.left(self.creator, member.user_id, self._ring.last_id)
+        self._linger_or_stay()
+
+    def tell(self, member: Member, frame: msgspec.Struct) -> None:
+        """Write a frame of one phone's own, after all that the room has for it."""
+        self._fanout.bring_to_front(member.outbox)
+        member.outbox.write(messages.wire(frame))
+
+    def keys(self) -> list[str]:
+        """EulerStream keys to try, in order: the members' own, then the server's ("" is none)."""
+        own = [member.key for member in self._members.values() if member.key]
+        return list(dict.fromkeys([*own, self._config.sign.api_key]))
+
+    def _linger_or_stay(self) -> None:
+        wanted = bool(self._members) or self._expected > 0 or self.closed
+        if wanted and self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        elif not wanted and self._linger_timer is None:
+            linger_s = self._config.rooms.linger_s
+            self._linger_timer = self._loop.call_later(linger_s, self._on_empty, self)
+
+    def _first_status(self, lang: Lang, recovered: bool | None) -> Status:
+        now_ms = _now_ms()
+        return msgspec.structs.replace(
+            self._status(self.state, lang, None, now_ms),
+            epoch=self.epoch,
+            last_id=self._ring.last_id,
+            recovered=recovered,
+            server_time=now_ms,
+        )
+
+    # ---- what happens in the live
+
+    def receive(self, received: Sequence[Received], history: bool) -> None:
+        """Take what one frame of TikTok's held. History only feeds the check for duplicates."""
+        now = time.monotonic()
+        for item in received:
+            if not self._seen.add(item.msg_id) or history:
+                continue
+            event = item.event
+            if isinstance(event, GiftStep):
+                self._publish_gifts(self._combos.step(event, now))
+            elif isinstance(event, Control):
+                if event.change == "paused":
+                    self.set_state("paused")
+                elif event.change == "resumed":
+                    self.set_state("live")
+            else:
+                self.publish(event)
+        self._watch_combos()
+
+    def publish(self, event: LiveEvent, *, step_only: bool = False) -> None:
+        """Number an event, encode it once, and let everybody have it."""
+        entry_id, ts = self._log.next_id(), _now_ms()
+        tag = str(event.__struct_config__.tag)
+        body = messages.event_json(event, entry_id, ts)
+        self._append(Slot(entry_id, tag, messages.text_frame(body), time.monotonic(), step_only))
+        if step_only:
+            return
+        if self._tally is not None:
+            self._tally.count(event)
+        self._log.add(Record(entry_id, ts, tag, "info", self.creator, 0, "", "", body))
+
+    def set_state(self, state: State, *, retry_at: float | None = None) -> None:
+        """Change the room's state and tell every phone, in its language; the same is not
+        repeated.
+        """
+        if state == "live" and self._tally is None:
+            self._tally = Tally(time.monotonic())
+        if state == "ended":
+            self._publish_gifts(self._combos.finish_all())
+        self.retry_at = retry_at
+        if state == self.state and self._ring.last_id:
+            return
+        self.state = state
+        entry_id, ts = self._log.next_id(), _now_ms()
+        bodies = {lang: messages.to_json(self._status(state, lang, entry_id, ts)) for lang in LANGS}
+        wires = {lang: messages.text_frame(body) for lang, body in bodies.items()}
+        self._append(Slot(entry_id, "status", wires, time.monotonic()))
+        shown = bodies[self._config.server.language]
+        self._log.add(Record(entry_id, ts, "status", "info", self.creator, 0, state, "", shown))
+        if state == "ended":
+            self._tally = None
+
+    def outage(self) -> None:
+        """The stream was away: what it would have brought cannot be known."""
+        gap = messages.wire(Gap(ts=_now_ms(), reason="upstream"))
+        self._append(Slot(self._ring.last_id, "gap", gap, time.monotonic()))
+
+    def _append(self, slot: Slot) -> None:
+        self._ring.append(slot)
+        self._fanout.wake()
+
+    def _status(self, state: State, lang: Lang, entry_id: int | None, ts: int) -> Status:
+        ended = state == "ended" and self._tally is not None
+        retry_at = self.retry_at if state == "waiting" else None
+        return Status(
+            id=entry_id,
+            ts=ts,
+            state=state,
+            connected=state in CONNECTED,
+            message=state_text(state, lang, creator=self.creator),
+            tiktok_username=self.creator,
+            retry_at=None if retry_at is None else rfc3339(retry_at),
+            summary=self._tally.summary(time.monotonic()) if ended and self._tally else None,
+        )
+
+    def _publish_gifts(self, counted: list[Counted]) -> None:
+        for gift, step_only in counted:
+            self.publish(gift, step_only=step_only)
+
+    def _watch_combos(self) -> None:
+        """Finish idle combos on time, whether or not anything else comes."""
+        due = self._combos.next_expiry()
+        if due is None or self._combo_timer is not None or self.closed:
+            return
+        delay = max(0.0, due - time.monotonic())
+        self._combo_timer = self._loop.call_later(delay, self._expire_combos)
+
+    def _expire_combos(self) -> None:
+        self._combo_timer = None
+        self._publish_gifts(self._combos.expire(time.monotonic()))
+        self._watch_combos()
+
+    # ---- life
+
+    async def load(self) -> None:
+        """Take up where the log left off. Raises StoreUnavailable."""
+        self.epoch = await self._log.epoch(self.creator)
+        last_id = self._log.last_id
+        entries = await self._log.tail(self.creator, limit=self._config.rooms.backlog)
+        whole = self._log.keeps_live_events and len(entries) < self._config.rooms.backlog
+        self._ring.floor_id = 0 if whole else (entries[0].id - 1 if entries else last_id)
+        lost_until = self._log.lost_until_id
+        before = [entry for entry in entries if entry.id <= lost_until]
+        for entry in before:
+            self._ring.append(_slot(entry))
+        if lost_until:
+            from_id = self._ring.last_id + 1
+            gap = Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until)
+            self._ring.append(Slot(from_id - 1, "gap", messages.wire(gap), time.monotonic()))
+        for entry in entries[len(before) :]:
+            self._ring.append(_slot(entry))
+        self._ring.last_id = max(self._ring.last_id, last_id)
+
+    def fail(self, notice: Notice) -> None:
+        """Tell every phone why, once, and log it for each user; they close, and the room after."""
+        langs = {member.user_id: member.lang for member in reversed(self.members)}
+        for user_id, lang in sorted(langs.items()) or [(0, self._config.server.language)]:
+            self._log.add_notice(notice, user_id=user_id, lang=lang)
+        for member in self.members:
+            self._fanout.bring_to_front(member.outbox)
+            member.dismiss(notice)
+
+    def close(self) -> None:
+        """Stop every timer and give the memory back."""
+        self.closed = True
+        for timer in (self._linger_timer, self._combo_timer):
+            if timer is not None:
+                timer.cancel()
+        self._linger_timer = self._combo_timer = None
+        self._visits.room_closed(self.creator, self._ring.last_id)
+        self._fanout.close()
+        self._members.clear()
+        self._ring.clear()
+
+
+def _gaps(since: Since | None, missing: Missing | None) -> list[Gap]:
+    """What a replay begins with when it is not whole."""
+    if since is not None and since.cut_off:
+        if missing is not None:
+            return [
+                Gap(ts=_now_ms(), reason="too_slow", from_id=missing.from_id, to_id=missing.to_id)
+            ]
+        return [] if since.asked else [Gap(ts=_now_ms(), reason="too_slow")]
+    if missing is None:
+        return []
+    return [Gap(ts=_now_ms(), reason=missing.reason, from_id=missing.from_id, to_id=missing.to_id)]
+
+
+def _slot(entry: Entry) -> Slot:
+    """A frame of the log, as it was sent."""
+    wire = messages.text_frame(entry.frame.encode())
+    return Slot(entry.id, entry.type, wire, time.monotonic())
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,198 @@
+"""All rooms: opened once, joined, left, lingering, closed. The only way in for phones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from server.config import Config
+from server.errors import AppError, Internal, RateLimited, ServerFull, StoreUnavailable
+from server.relay.cooldowns import Cooldowns
+from server.relay.eventlog import EventLog
+from server.relay.keeper import Keeper
+from server.relay.notices import Notice, notice
+from server.relay.ring import RingBudget
+from server.relay.room import Member, Room, Since
+from server.relay.visits import Visits
+from server.tasks import TaskOwner
+from server.upstream.guard import Guard
+from server.upstream.tiktok import TikTok
+
+logger = logging.getLogger(__name__)
+
+#: Where a user can lift the sign server's limits; the seed's own line.
+PRICING_URL: Final = "https://www.eulerstream.com/pricing"
+
+
+class Refused(Exception):
+    """A phone cannot join: it is told `notice`, and its socket closes."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(notice.code)
+        self.notice = notice
+
+
+class _Entry:
+    """A room with what runs for it. `loading` is stored before anything is awaited."""
+
+    def __init__(self, room: Room, keeper: Keeper, loading: asyncio.Task[Notice | None]) -> None:
+        self.room = room
+        self.keeper = keeper
+        self.loading = loading
+        self.running: asyncio.Task[None] | None = None
+
+
+class Rooms:
+    """Creator -> room."""
+
+    def __init__(
+        self,
+        config: Config,
+        tiktok: TikTok,
+        guard: Guard,
+        log: EventLog,
+        visits: Visits,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._tiktok = tiktok
+        self._guard = guard
+        self._log = log
+        self._visits = visits
+        self._budget = RingBudget()
+        self._cooldowns = Cooldowns(clock, offline_s=config.rooms.offline_poll_s)
+        self._rooms: dict[str, _Entry] = {}
+        self._tasks = TaskOwner("rooms")
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def state(self, creator: str) -> str:
+        """The state of a creator's room, "" when there is none."""
+        entry = self._rooms.get(creator)
+        return entry.room.state if entry else ""
+
+    def retry_at(self, creator: str) -> float | None:
+        """When the room, or a failure that stands for it, is looked at again (epoch seconds)."""
+        standing = self._cooldowns.current(creator)
+        if standing is not None:
+            return standing.retry_at
+        entry = self._rooms.get(creator)
+        return entry.room.retry_at if entry else None
+
+    async def join(self, creator: str, member: Member, since: Since | None) -> Room:
+        """Let a phone into its creator's room, opening it if nobody has. Raises Refused."""
+        standing = self._cooldowns.current(creator)
+        if standing is not None and not self._may_try_own_key(standing, member):
+            raise Refused(standing)
+        entry = self._rooms.get(creator) or self._open(creator)
+        entry.room.expect(+1)
+        try:
+            failed = await asyncio.shield(entry.loading)
+            if failed is None and entry.room.closed:
+                failed = self._cooldowns.current(creator) or notice(Internal("room closed"))
+            if failed is not None:
+                raise Refused(failed)
+            entry.room.join(member, since)
+        finally:
+            entry.room.expect(-1)
+        if entry.running is None:
+            entry.running = self._tasks.start(self._keep(entry), name=f"keep @{creator}")
+        return entry.room
+
+    def settings_changed(self, creator: str) -> None:
+        """A key or a setting was changed that may mend what stands against a creator."""
+        self._cooldowns.forget_settings(creator)
+
+    async def close(self) -> None:
+        """Close every room and its source."""
+        self._closing = True
+        entries = list(self._rooms.values())
+        for entry in entries:
+            self._forget(entry.room)
+        await self._tasks.close()
+        for entry in entries:
+            await entry.keeper.close()
+
+    def _may_try_own_key(self, standing: Notice, member: Member) -> bool:
+        if not isinstance(standing.error, RateLimited) or not member.key:
+            return False
+        return not self._guard.blocked_until(member.key)
+
+    def _open(self, creator: str) -> _Entry:
+        if self._closing or len(self._rooms) >= self._config.rooms.max_rooms:
+            raise Refused(notice(ServerFull("max_rooms"), creator=creator))
+        room = Room(
+            creator,
+            self._config,
+            self._log,
+            self._visits,
+            self._budget,
+            on_empty=self._close_empty,
+        )
+        keeper = Keeper(
+            room,
+            self._config,
+            self._tiktok,
+            self._guard,
+            on_connected=lambda: self._cooldowns.forget(creator),
+        )
+        loading = self._tasks.start(self._load(room), name=f"load @{creator}")
+        entry = self._rooms[creator] = _Entry(room, keeper, loading)
+        return entry
+
+    async def _load(self, room: Room) -> Notice | None:
+        try:
+            await room.load()
+        except StoreUnavailable as error:
+            told = self._told(room, error)
+            self._forget(room)
+            return told
+        return None
+
+    async def _keep(self, entry: _Entry) -> None:
+        """Run the keeper; when it fails, tell the room and let it go."""
+        error = await entry.keeper.run()
+        told = self._told(entry.room, error)
+        entry.room.fail(told)
+        self._forget(entry.room)
+        await entry.keeper.close()
+
+    def _told(self, room: Room, error: AppError) -> Notice:
+        """Remember a failure and write it to the process log, with the seed's words for a limit."""
+        told = self._cooldowns.remember(room.creator, error)
+        if isinstance(error, RateLimited):
+            logger.error("❌ Rate limit от TikTok API: Too many connections started")
+            logger.info(
+                "💡 Подсказка: Для снятия лимита используйте EulerStream API: %s", PRICING_URL
+            )
+        logger.warning(
+            "@%s: %s, ref %s: %s", room.creator, told.code, told.ref, error.detail or "-"
+        )
+        return told
+
+    def _close_empty(self, room: Room) -> None:
+        """The last phone has been gone for rooms.linger_s."""
+        entry = self._rooms.get(room.creator)
+        if entry is None or entry.room is not room:
+            return
+        logger.info("Room @%s closes: nobody is watching", room.creator)
+        self._forget(room)
+        self._tasks.start(self._end(entry), name=f"close @{room.creator}")
+
+    def _forget(self, room: Room) -> None:
+        entry = self._rooms.get(room.creator)
+        if entry is not None and entry.room is room:
+            del self._rooms[room.creator]
+        room.close()
+
+    async def _end(self, entry: _Entry) -> None:
+        if entry.running is not None:
+            entry.running.cancel()
+            await asyncio.wait({entry.running})
+        await entry.keeper.close()

@@ -1,0 +1,223 @@
+"""TikTokLive's client with our decoder under it: the library signs, connects, enters and keeps
+alive.
+
+Leans on private seams of TikTokLive 7.0.1 (the version is pinned; tests/test_upstream_contract.py
+fails on another): the WebSocket client's connect class, `send_ack`, and
+`_parse_webcast_response`. Importing this module imports the library, which takes seconds: only
+tiktok.py does, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import httpx
+from TikTokLive.client.client import TikTokLiveClient
+from TikTokLive.client.errors import WebcastBlockedError
+from TikTokLive.client.web.web_client import TikTokWebClient
+from TikTokLive.client.web.web_settings import WebDefaults
+from TikTokLive.client.ws.ws_client import WebcastWSClient
+from TikTokLive.client.ws.ws_connect import WebcastConnect, WebcastProxyConnect
+from TikTokLive.client.ws.ws_utils import extract_websocket_options
+from websockets.exceptions import InvalidStatusCode  # type: ignore[attr-defined]
+from websockets.legacy.client import WebSocketClientProtocol
+
+from server.config import Config
+from server.upstream import decode
+from server.upstream.http import Attempt, NotingTransport, tls_context
+
+logger = logging.getLogger(__name__)
+
+#: A push frame above this is refused by the WebSocket itself; TikTok's are far smaller.
+MAX_FRAME_BYTES: Final = 8 << 20
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+#: The library waits three times this for a peer that is gone.
+CLOSE_TIMEOUT_S: Final = 1.0
+#: What TikTok may ask for as heartbeat interval; the library obeys any value, 0 included.
+PING_INTERVAL_S: Final = (1.0, 60.0)
+HTTP_TIMEOUT_S: Final = 5.0
+
+#: Handshake answers by which TikTok says that it took us for a robot.
+BLOCKED_STATUSES: Final = frozenset({200, 400})
+
+
+class WatchedProtocol(WebSocketClientProtocol):
+    """Notes when bytes last came: the library notices no half-open connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bytes_at = asyncio.get_running_loop().time()
+
+    def data_received(self, data: bytes) -> None:
+        """Note the time, then let the library read."""
+        self.bytes_at = asyncio.get_running_loop().time()
+        super().data_received(data)
+
+
+class _DecodingConnect(WebcastConnect):
+    """Yields what decode.py read in place of the library's messages; a bad frame is skipped."""
+
+    def __init__(self, *, initial_webcast_response: Any, **kwargs: Any) -> None:
+        if str(initial_webcast_response.push_server).startswith("wss:"):
+            kwargs["ssl"] = tls_context()
+        super().__init__(initial_webcast_response=initial_webcast_response, **kwargs)
+        #: Frames that could not be read.
+        self.bad_frames = 0
+
+    async def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:  # type: ignore[override]
+        try:
+            async with self as protocol:
+                self._ws = protocol
+                options = extract_websocket_options(protocol.response_headers)
+                self._ws_options = _within_bounds(options)
+                yield None, self._initial_response
+                async for data in protocol:
+                    read = self._read(data)
+                    if read is not None:
+                        yield read
+        except InvalidStatusCode as error:
+            if error.status_code in BLOCKED_STATUSES:
+                raise WebcastBlockedError("handshake refused") from error
+            raise
+        finally:
+            self._ws = None
+            self._ws_options = None
+
+    def _read(self, data: bytes | str) -> tuple[Any, Any] | None:
+        try:
+            frame = decode.parse_push_frame(data.encode() if isinstance(data, str) else data)
+            if frame.payload_type != "msg":
+                return None
+            return frame, decode.parse_fetch_result(frame)
+        except decode.BadFrame as error:
+            self.bad_frames += 1
+            logger.debug("Bad frame from TikTok skipped: %s", error)
+            return None
+
+
+class _DecodingProxyConnect(_DecodingConnect, WebcastProxyConnect):
+    """The same through a proxy."""
+
+
+def _within_bounds(options: dict[str, str]) -> dict[str, str]:
+    """Drop a heartbeat interval the library would choke on; it then uses its own."""
+    try:
+        interval = float(options.get("ping-interval", ""))
+    except ValueError:
+        interval = 0.0
+    low, high = PING_INTERVAL_S
+    if not low <= interval <= high:
+        options.pop("ping-interval", None)
+    return options
+
+
+class RelayClient(TikTokLiveClient):  # type: ignore[misc]
+    """One connection to one creator. `on_result` is called with every fetch result, at once.
+
+    A result has `.is_first` (the sign server's first answer, which carries TikTok's history) and
+    `.messages`, each with `.method` and `.payload`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        creator: str,
+        *,
+        key: str,
+        attempt: Attempt,
+        on_result: Callable[[Any], None],
+    ) -> None:
+        self.protocol: WatchedProtocol | None = None
+        self._on_result = on_result
+        super().__init__(
+            creator,
+            ws_proxy=httpx.Proxy(config.tiktok.ws_proxy) if config.tiktok.ws_proxy else None,
+            web_kwargs=web_arguments(config, attempt, key=key),
+            ws_kwargs={
+                "open_timeout": HANDSHAKE_TIMEOUT_S,
+                "close_timeout": CLOSE_TIMEOUT_S,
+                "max_size": MAX_FRAME_BYTES,
+                "create_protocol": self._create_protocol,
+            },
+        )
+        prepare_web(self.web, config, attempt)
+        ws: WebcastWSClient = self._ws
+        proxied = ws._ws_proxy is not None
+        ws._connect_generator_class = _DecodingProxyConnect if proxied else _DecodingConnect
+        ws.send_ack = self._send_ack
+
+    def _create_protocol(self, *args: Any, **kwargs: Any) -> WatchedProtocol:
+        self.protocol = WatchedProtocol(*args, **kwargs)
+        return self.protocol
+
+    async def _send_ack(self, webcast_response: Any, webcast_push_frame: Any) -> None:
+        ack = decode.encode_ack(webcast_push_frame.log_id, webcast_response.internal_ext or "-")
+        await self._ws.send(ack)
+
+    async def _parse_webcast_response(self, webcast_response: Any) -> AsyncIterator[Any]:
+        """Hand the result over; the library emits nothing itself."""
+        self._on_result(webcast_response)
+        return
+        yield
+
+    @property
+    def ping_interval_s(self) -> float:
+        """How often the connection sends heartbeats."""
+        options = self._ws._connection_generator
+        seen = options.ws_options if options is not None else None
+        return float((seen or {}).get("ping-interval", WebcastWSClient.DEFAULT_PING_INTERVAL))
+
+    async def release(self) -> None:
+        """Close both HTTP clients and the heartbeat; the connection's task must have ended."""
+        heartbeat: asyncio.Task[None] | None = self._ws._ping_loop
+        if heartbeat is not None:
+            heartbeat.cancel()
+            await asyncio.wait({heartbeat})
+        await release_web(self.web)
+
+
+def use_addresses(config: Config) -> None:
+    """Point the library at the configured TikTok; it keeps its addresses in one global."""
+    WebDefaults.tiktok_app_url = config.tiktok.app_url.rstrip("/")
+    WebDefaults.tiktok_webcast_url = config.tiktok.webcast_url.rstrip("/")
+
+
+def web_arguments(config: Config, attempt: Attempt, *, key: str) -> dict[str, Any]:
+    """Constructor arguments of the library's web client: ours to verify, bound and note."""
+    transport = NotingTransport(attempt, "app", proxy=config.tiktok.web_proxy)
+    return {
+        "httpx_kwargs": {
+            "transport": transport,
+            "timeout": HTTP_TIMEOUT_S,
+            "trust_env": False,
+        },
+        "signer_kwargs": {"sign_api_key": key or None, "sign_api_base": config.sign.url},
+    }
+
+
+def prepare_web(web: TikTokWebClient, config: Config, attempt: Attempt) -> None:
+    """Give the library's web client a sign client that verifies TLS and has a time-out."""
+    sdk = web.signer.sdk_client
+    headers = dict(sdk._headers)
+    if web.signer.sign_api_key:
+        headers["X-Api-Key"] = web.signer.sign_api_key
+    sdk.set_async_httpx_client(
+        httpx.AsyncClient(
+            base_url=config.sign.url,
+            headers=headers,
+            timeout=config.sign.timeout_s,
+            transport=NotingTransport(attempt, "sign", proxy=config.tiktok.web_proxy),
+            trust_env=False,
+        )
+    )
+    if config.tiktok.session_id:
+        web.set_session(config.tiktok.session_id, config.tiktok.tt_target_idc)
+
+
+async def release_web(web: TikTokWebClient) -> None:
+    """Close both HTTP clients; the library closes only one."""
+    await web.close()
+    await web.signer.client.aclose()

@@ -1,0 +1,197 @@
+"""One supervised connection to one creator: opened once, watched, and taken down without a trace.
+
+The library's `start()` runs in a task of its own under our deadlines; the task it returns is what
+is watched, for the library tells of few ends by event. Imports the library; see client.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from server.config import Config
+from server.errors import AppError, ConnectFailed, SignUnavailable
+from server.events import Control, Received
+from server.logs import quiet_library_loggers
+from server.tasks import TaskOwner
+from server.upstream import decode
+from server.upstream.client import RelayClient
+from server.upstream.failures import Stage, classify
+from server.upstream.http import Attempt
+
+logger = logging.getLogger(__name__)
+
+#: The first result must follow the signature within this; without `is_first` it never comes.
+FIRST_RESULT_TIMEOUT_S: Final = 10.0
+#: Heartbeats are answered: no bytes for this many intervals is a dead socket.
+SILENT_INTERVALS: Final = 3
+MAX_SILENCE_S: Final = 45.0
+#: A connection that ends this soon without an event was refused, whatever its close code says.
+REFUSED_WITHIN_S: Final = 2.0
+#: How long a cancelled connection may take to close before its transport is aborted.
+CLOSE_GRACE_S: Final = 1.5
+
+#: Called with what one frame held, in order, and whether it is TikTok's history at connect.
+OnReceived = Callable[[Sequence[Received], bool], None]
+
+
+class Source:
+    """The stream of one room of TikTok's, from signature to end."""
+
+    def __init__(
+        self, config: Config, creator: str, room_id: int, *, key: str, on_received: OnReceived
+    ) -> None:
+        self._config = config
+        self._creator = creator
+        self._room_id = room_id
+        self._on_received = on_received
+        self._attempt = Attempt()
+        self._client = RelayClient(
+            config, creator, key=key, attempt=self._attempt, on_result=self._on_result
+        )
+        quiet_library_loggers()
+        self._tasks = TaskOwner(f"source @{creator}")
+        self._stream: asyncio.Task[None] | None = None
+        self._first = asyncio.Event()
+        self._opened_at = 0.0
+        #: When a frame with messages last came (monotonic seconds).
+        self.heard_at = 0.0
+        #: TikTok has said that the live is over.
+        self.ended = False
+        #: Messages of a relayed kind that could not be read.
+        self.bad_messages = 0
+        self._heard_events = False
+
+    @property
+    def signature_unspent(self) -> bool:
+        """The request never reached the sign server."""
+        return not any(answer.host_kind == "sign" for answer in self._attempt.answers)
+
+    async def open(self) -> None:
+        """Sign, connect, and wait for the first result. Raises AppError; close() in any case."""
+        self._stream = await self._start()
+        first = self._tasks.start(self._first_result(), name="first result")
+        await asyncio.wait(
+            {self._stream, first},
+            timeout=FIRST_RESULT_TIMEOUT_S,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not self._first.is_set():
+            if self._stream.done():
+                raise self._error(_outcome(self._stream), Stage.PUSH)
+            raise self._error(TimeoutError("no first result"), Stage.PUSH)
+        self._opened_at = self.heard_at = time.monotonic()
+
+    async def run(self) -> AppError | None:
+        """Wait for the end: None when TikTok has ended the live, else why the stream was lost."""
+        if self._stream is None:
+            raise RuntimeError("run() before open()")
+        while not self._stream.done() and not self.ended:
+            done, _ = await asyncio.wait({self._stream}, timeout=self._patience_s())
+            if not done and self._silent_for() >= self._patience_s():
+                return ConnectFailed(f"no bytes for {self._silent_for():.0f} s")
+        if self.ended:
+            return None
+        error = _outcome(self._stream)
+        lasted_s = time.monotonic() - self._opened_at
+        if error is None and lasted_s < REFUSED_WITHIN_S and not self._heard_events:
+            return ConnectFailed("closed at once: refused", variant="refused")
+        return self._error(error, Stage.PUSH)
+
+    async def close(self) -> None:
+        """Take everything down, also when the peer is gone; returns within a few seconds."""
+        stream = self._stream
+        if stream is not None and not stream.done():
+            stream.cancel()
+            _, stuck = await asyncio.wait({stream}, timeout=CLOSE_GRACE_S)
+            if stuck:
+                self._abort()
+                await asyncio.wait({stream}, timeout=CLOSE_GRACE_S)
+        if stream is not None and stream.done():
+            _outcome(stream)  # read, or asyncio complains
+        await self._tasks.close()
+        self._abort()
+        await self._client.release()
+
+    async def _start(self) -> asyncio.Task[None]:
+        """Run the library's start() under our deadline: its sign request has none that holds."""
+        work = self._tasks.start(self._guarded_start(), name="start")
+        deadline = min(self._config.sign.timeout_s + 1.0, self._config.rooms.connect_timeout_s)
+        await asyncio.wait({work}, timeout=deadline)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work}, timeout=CLOSE_GRACE_S)
+            raise self._error(TimeoutError("no signature"), Stage.SIGN)
+        outcome = work.result()
+        if isinstance(outcome, asyncio.Task):
+            return outcome
+        raise self._error(outcome, Stage.SIGN)
+
+    async def _guarded_start(self) -> asyncio.Task[None] | Exception:
+        """start()'s task, or what it raised: an outcome to classify, not a failed task of ours."""
+        try:
+            stream: asyncio.Task[None] = await self._client.start(
+                room_id=self._room_id, fetch_live_check=False
+            )
+        except Exception as error:
+            return error
+        return stream
+
+    async def _first_result(self) -> None:
+        await self._first.wait()
+
+    def _on_result(self, result: Any) -> None:
+        """Decode one fetch result; never raises, for that would end the library's task."""
+        history = bool(result.is_first)
+        received: list[Received] = []
+        for message in result.messages:
+            try:
+                item = decode.decode(message.method, message.payload)
+            except decode.BadPayload:
+                self.bad_messages += 1
+                continue
+            if item is not None:
+                received.append(item)
+        self.heard_at = time.monotonic()
+        if history:
+            self._first.set()
+        elif received:
+            self._heard_events = True
+        if not history and any(
+            isinstance(item.event, Control) and item.event.change == "ended" for item in received
+        ):
+            self.ended = True
+        try:
+            self._on_received(received, history)
+        except Exception:
+            logger.exception("A frame of @%s could not be relayed", self._creator)
+        if self.ended and self._stream is not None:
+            # Not the library's own disconnect(): against a silent peer it takes 30 s.
+            self._stream.cancel()
+
+    def _silent_for(self) -> float:
+        protocol = self._client.protocol
+        if protocol is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - protocol.bytes_at
+
+    def _patience_s(self) -> float:
+        return min(SILENT_INTERVALS * self._client.ping_interval_s, MAX_SILENCE_S)
+
+    def _abort(self) -> None:
+        protocol = self._client.protocol
+        if protocol is not None and protocol.transport is not None:
+            protocol.transport.abort()
+
+    def _error(self, error: BaseException | None, stage: Stage) -> AppError:
+        failure = classify(error, stage, self._attempt.answers, now=time.time())
+        if stage is Stage.SIGN and isinstance(failure, ConnectFailed):
+            return SignUnavailable(failure.detail)
+        return failure
+
+
+def _outcome(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

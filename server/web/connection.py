@@ -1,0 +1,302 @@
+"""One phone's WebSocket, from the upgrade to the close. Who may connect is phone.py's to say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from server.errors import (
+    CLOSE_GOING_AWAY,
+    AppError,
+    BadMessage,
+    Internal,
+    SlowConsumer,
+    UsernameRequired,
+)
+from server.relay import messages
+from server.relay.messages import ConnectTikTok, DisconnectTikTok, Ping, Pong, Status
+from server.relay.notices import ErrorFrame, Lang, Notice, notice, state_text
+from server.relay.outbox import Outbox
+from server.relay.room import Member, Room
+from server.relay.rooms import Refused
+from server.tasks import TaskOwner
+from server.usernames import normalise
+from server.web.options import PhoneOptions
+
+if TYPE_CHECKING:
+    from server.web.phone import Phones
+
+logger = logging.getLogger(__name__)
+
+#: Frames above 8 KiB close with 1009; aiohttp refuses from its limit on, not above it.
+MAX_FRAME_BYTES: Final = 8192
+HEARTBEAT_S: Final = 25.0
+#: How long a phone may take to answer our close frame before its socket is aborted.
+CLOSE_TIMEOUT_S: Final = 2.0
+#: Frames that are no commands: this many a minute are answered, one more closes.
+BAD_MESSAGES_PER_MINUTE: Final = 10
+#: Unsent bytes the kernel takes from us: more would hide how late a phone is.
+NOTSENT_LOWAT_BYTES: Final = 16_384
+PING_FRAME: Final = b"\x89\x00"
+
+
+class Connection:
+    """A phone that is connected. Its reader is the request's own task; nobody else awaits on it."""
+
+    def __init__(
+        self,
+        phones: Phones,
+        ws: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        *,
+        user_id: int,
+        token_hash: bytes,
+        ip: str,
+        options: PhoneOptions,
+        lang: Lang,
+    ) -> None:
+        self.user_id = user_id
+        self.token_hash = token_hash
+        self.ip = ip
+        self.opened_at = time.monotonic()
+        #: When the phone last sent anything, pongs included (monotonic seconds).
+        self.heard_at = self.opened_at
+        self.creator = ""
+        self._phones = phones
+        self._ws = ws
+        self._transport = transport
+        self._options = options
+        self._lang = lang
+        self._room: Room | None = None
+        self._member: Member | None = None
+        self._manual = options.manual
+        self._since = options.since
+        self._bad_messages: deque[float] = deque()
+        self._switching = asyncio.Lock()
+        self._tasks = TaskOwner(f"phone of user_id={user_id}")
+        self._closing = False
+
+    # ---- life
+
+    async def serve(self) -> None:
+        """Join the room and read commands until the socket closes."""
+        try:
+            if self._manual:
+                self._write_stopped()
+            else:
+                await self.follow_settings()
+            async for message in self._ws:
+                self.heard_at = time.monotonic()
+                await self._handle(message)
+        finally:
+            self._leave()
+            await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
+            await self._tasks.close()
+
+    def fail(self, error: AppError) -> None:
+        """Tell this phone alone that something failed, and close."""
+        told = notice(error, creator=self.creator)
+        self._phones.log_notice(told, self.user_id, self._lang)
+        self._end(told)
+
+    def close_going_away(self) -> None:
+        """Close without an error: the server stops."""
+        self._leave()
+        self._close(CLOSE_GOING_AWAY, "")
+
+    def ping(self) -> None:
+        """Ask the phone for a sign of life; its answer moves `heard_at`."""
+        if not self._transport.is_closing():
+            self._transport.write(PING_FRAME)
+
+    def _end(self, told: Notice) -> None:
+        """Write the error frame after all else, then close with its code and reason."""
+        if self._closing:
+            return
+        self._tell(told.frame(self._lang))
+        self._leave()
+        self._close(told.error.close_code, told.close_reason())
+
+    def _close(self, code: int, reason: str) -> None:
+        if not self._closing:
+            self._closing = True
+            self._tasks.start(self._finish(code, reason), name="close")
+
+    async def _finish(self, code: int, reason: str) -> None:
+        """Close politely within the time-out, else abort: close() to a stalled peer never
+        returns.
+        """
+        closing = self._tasks.start(
+            self._ws.close(code=code, message=reason.encode(), drain=False), name="close frame"
+        )
+        _, stuck = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+        if stuck:
+            self._transport.abort()
+            closing.cancel()
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    # ---- the room
+
+    async def follow_settings(self) -> None:
+        """Go where the user's settings point: into the creator's room, out of another one."""
+        async with self._switching:
+            user = await self._phones.user(self.user_id)
+            if user is None or self._closing:
+                return
+            if not user.tiktok_username:
+                logger.warning("⚠️ TikTok username не указан для user_id=%s", self.user_id)
+                self.fail(UsernameRequired())
+                return
+            if user.tiktok_username == self.creator and self._member is not None:
+                return
+            self._leave()
+            self.creator = user.tiktok_username
+            await self._join(await self._phones.sign_key(self.user_id))
+
+    async def settings_changed(self) -> None:
+        """The user's username changed; a phone that stopped stays stopped."""
+        if not self._manual:
+            try:
+                await self.follow_settings()
+            except AppError as error:
+                self.fail(error)
+
+    async def _join(self, key: str) -> None:
+        outbox = Outbox(self._transport, self._options.group(self._lang), self._cut_off)
+        member = Member(
+            user_id=self.user_id,
+            lang=self._lang,
+            key=key,
+            outbox=outbox,
+            dismiss=self._dismissed,
+        )
+        since, self._since = self._since, None
+        since = self._phones.after_cut(self.token_hash, self.creator, since)
+        try:
+            room = await self._phones.rooms.join(self.creator, member, since)
+        except Refused as refused:
+            self._phones.log_notice(refused.notice, self.user_id, self._lang)
+            self._end(refused.notice)
+            return
+        if self._closing or self._ws.closed:
+            room.leave(member)
+            return
+        self._room, self._member = room, member
+
+    def _leave(self) -> None:
+        room, member = self._room, self._member
+        self._room = self._member = None
+        if room is not None and member is not None:
+            room.leave(member)
+
+    def _dismissed(self, told: Notice) -> None:
+        """The room has failed; it has logged that itself."""
+        self._end(told)
+
+    def _cut_off(self, outbox: Outbox) -> None:
+        """The phone reads nothing: it cannot be told, so its next connect is."""
+        room = self._room
+        if room is not None:
+            self._phones.note_cut(self.token_hash, self.creator, room.epoch, outbox.last_id)
+        told = notice(SlowConsumer(), creator=self.creator)
+        self._phones.log_notice(told, self.user_id, self._lang)
+        self._leave()
+        self._closing = True
+        self._transport.abort()
+
+    # ---- commands
+
+    async def _handle(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.TEXT:
+            try:
+                await self._obey(messages.decode_command(message.data))
+            except BadMessage as error:
+                self._count_bad(error)
+            except AppError as error:
+                self._answer(error)
+            except Exception:
+                told = notice(Internal(), creator=self.creator)
+                logger.exception("Command of user_id=%s failed, ref %s", self.user_id, told.ref)
+                self._phones.log_notice(told, self.user_id, self._lang)
+                self._end(told)
+        elif message.type is WSMsgType.BINARY:
+            self._count_bad(BadMessage("binary frame"))
+        elif message.type is WSMsgType.PING:
+            self._write(bytes((0x8A, len(message.data))) + message.data)
+
+    async def _obey(self, command: messages.AnyCommand) -> None:
+        match command:
+            case ConnectTikTok(username=username):
+                if username is not None:
+                    await self._phones.set_username(self.user_id, normalise(username), self)
+                self._manual = False
+                await self.follow_settings()
+            case DisconnectTikTok():
+                self._manual = True
+                async with self._switching:
+                    self._leave()
+                    self._write_stopped()
+            case Ping():
+                self._tell(Pong(ts=int(time.time() * 1000)))
+            case _:
+                pass
+
+    def _answer(self, error: AppError) -> None:
+        """A command failed: where the socket stays open, say so; else close."""
+        stays_open = error.code == "invalid_username"
+        told = notice(error, creator=self.creator)
+        self._phones.log_notice(told, self.user_id, self._lang, closing=not stays_open)
+        if stays_open:
+            self._tell(told.frame(self._lang, closing=False))
+        else:
+            self._end(told)
+
+    def _count_bad(self, error: BadMessage) -> None:
+        now = time.monotonic()
+        while self._bad_messages and self._bad_messages[0] <= now - 60:
+            self._bad_messages.popleft()
+        self._bad_messages.append(now)
+        told = notice(error, creator=self.creator)
+        too_many = len(self._bad_messages) > BAD_MESSAGES_PER_MINUTE
+        self._phones.log_notice(told, self.user_id, self._lang, closing=too_many)
+        if too_many:
+            self._end(told)
+        else:
+            self._tell(told.frame(self._lang, closing=False))
+
+    def _tell(self, frame: Pong | ErrorFrame) -> None:
+        if self._room is not None and self._member is not None:
+            self._room.tell(self._member, frame)
+        else:
+            self._write(messages.wire(frame))
+
+    def _write_stopped(self) -> None:
+        now_ms = int(time.time() * 1000)
+        self._write(
+            messages.wire(
+                Status(
+                    ts=now_ms,
+                    state="stopped",
+                    message=state_text("stopped", self._lang, creator=self.creator),
+                    tiktok_username=self.creator,
+                    last_id=0,
+                    server_time=now_ms,
+                )
+            )
+        )
+
+
+def tune_socket(transport: asyncio.Transport) -> None:
+    """Keep the kernel from hiding megabytes of lateness."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)

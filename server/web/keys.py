@@ -1,0 +1,30 @@
+"""The application's collaborators, by type. app.py puts them in; handlers take them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+if TYPE_CHECKING:  # names for the type checker: importing them here would close import circles
+    from server.config import Config
+    from server.relay.eventlog import EventLog
+    from server.relay.rooms import Rooms
+    from server.store.database import Database
+    from server.store.log import LogStore
+    from server.store.sessions import Sessions
+    from server.store.users import Users
+    from server.upstream.tiktok import TikTok
+    from server.web.auth import Auth
+    from server.web.phone import Phones
+
+CONFIG: Final[web.AppKey[Config]] = web.AppKey("config")
+DATABASE: Final[web.AppKey[Database]] = web.AppKey("database")
+USERS: Final[web.AppKey[Users]] = web.AppKey("users")
+SESSIONS: Final[web.AppKey[Sessions]] = web.AppKey("sessions")
+LOG: Final[web.AppKey[LogStore]] = web.AppKey("log")
+EVENT_LOG: Final[web.AppKey[EventLog]] = web.AppKey("event_log")
+ROOMS: Final[web.AppKey[Rooms]] = web.AppKey("rooms")
+PHONES: Final[web.AppKey[Phones]] = web.AppKey("phones")
+TIKTOK: Final[web.AppKey[TikTok]] = web.AppKey("tiktok")
+AUTH: Final[web.AppKey[Auth]] = web.AppKey("auth")
