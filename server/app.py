@@ -53,14 +53,17 @@ CHANGES_POLL_S: Final = 0.5
 LISTEN_BACKLOG: Final = 4096
 #: A phone is a descriptor; the soft limit of many systems is 1024.
 WANTED_DESCRIPTORS: Final = 65_536
+#: No request of ours is larger.
+MAX_BODY_BYTES: Final = 64 << 10
 #: aiohttp waits this long for requests under way; phones are closed before.
 SHUTDOWN_TIMEOUT_S: Final = 3.0
 
 
 def create_app(config: Config) -> web.Application:
     """The application for these settings. Its objects live from start-up to clean-up."""
-    app = web.Application(middlewares=middlewares.stack(config), client_max_size=64 << 10)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CONFIG] = config
+    middlewares.install(app)
     pages.setup_templates(app)
     for module in (phone, api, health, pages, console):
         module.add_routes(app)

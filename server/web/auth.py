@@ -54,8 +54,9 @@ TOKEN_SUBPROTOCOL: Final = "token."
 class Attempts:
     """Bad attempts of each address within the last minute, `per_minute` of which are let pass."""
 
-    def __init__(self, name: str, per_minute: int) -> None:
+    def __init__(self, name: str, per_minute: int, *, max_addresses: int = MAX_ADDRESSES) -> None:
         self._name = name
+        self._max_addresses = max_addresses
         self._item = RateLimitItemPerMinute(per_minute)
         self._storage = MemoryStorage()
         self._window = MovingWindowRateLimiter(self._storage)
@@ -67,7 +68,7 @@ class Attempts:
         key = _counted_as(ip)
         self._addresses[key] = None
         self._addresses.move_to_end(key)
-        if len(self._addresses) > MAX_ADDRESSES:
+        if len(self._addresses) > self._max_addresses:
             self._clear(self._addresses.popitem(last=False)[0])
         return self._window.hit(self._item, self._name, key)
 
@@ -102,8 +103,14 @@ class Auth:
     """Tokens and addresses of requests. Remembers token owners; the store is the truth."""
 
     def __init__(
-        self, config: Config, users: Users, *, clock: Callable[[], float] = time.monotonic
+        self,
+        config: Config,
+        users: Users,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_owners: int = MAX_CACHED_OWNERS,
     ) -> None:
+        self._max_owners = max_owners
         self._users = users
         self._clock = clock
         self._trusted: tuple[IPNetwork, ...] = tuple(
@@ -133,6 +140,15 @@ class Auth:
                 break
             peer = before
         return str(peer)
+
+    def scheme(self, request: web.BaseRequest) -> str:
+        """http or https, as the client sees it: a trusted proxy may have ended TLS."""
+        peer = _address(request.remote or "")
+        if peer is not None and self._is_trusted(peer):
+            nearest = request.headers.get(hdrs.X_FORWARDED_PROTO, "").rpartition(",")[2].strip()
+            if nearest in ("http", "https"):
+                return nearest
+        return request.scheme
 
     def is_loopback(self, request: web.BaseRequest) -> bool:
         """Whether this machine itself asks, and not through a proxy on it."""
@@ -179,7 +195,7 @@ class Auth:
     def _remember(self, token_hash: bytes, owner: TokenOwner) -> None:
         self._owners[token_hash] = (owner, self._clock() + CACHE_S)
         self._owners.move_to_end(token_hash)
-        if len(self._owners) > MAX_CACHED_OWNERS:
+        if len(self._owners) > self._max_owners:
             self._owners.popitem(last=False)
 
     def _is_trusted(self, address: IPAddress) -> bool:

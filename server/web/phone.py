@@ -163,17 +163,17 @@ class Phones:
             connection.fail(Unauthorized("user deleted"))
 
     async def check_all(self) -> None:
-        """Another process changed users or tokens: look at every connected one again."""
-        for user_id in list(self._by_user):
-            user = await self._users.get(user_id)
+        """Another process changed users or tokens: look at every connected phone again."""
+        users = {user.user_id: user for user in await self._users.all()}
+        tokens = await self._users.token_hashes()
+        for connection in self._all():
+            user = users.get(connection.user_id)
             if user is None:
-                self.drop_user(user_id)
-                continue
-            for connection in self._of(user_id):
-                if not await self._users.has_token(connection.token_hash):
-                    connection.fail(Unauthorized("token revoked"))
-                else:
-                    await connection.settings_changed()
+                connection.fail(Unauthorized("user deleted"))
+            elif connection.token_hash not in tokens:
+                connection.fail(Unauthorized("token revoked"))
+            elif connection.creator != user.tiktok_username:
+                await connection.settings_changed()
 
     def _of(self, user_id: int) -> list[Connection]:
         return list(self._by_user.get(user_id, ()))

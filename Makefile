@@ -1,0 +1,44 @@
+# Two commands are enough on a fresh machine: `make run` and `make test`. Each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format clean tiktok screenshots
+
+run: $(VENV)/runtime
+	$(BIN)/python run.py
+
+test: $(VENV)/development
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# TikTok on loopback, for trying things out by hand.
+tiktok: $(VENV)/development
+	$(BIN)/python -m tests.tiktok
+
+# The pictures of the README, taken by the tests.
+screenshots: $(VENV)/development
+	LIVERELAY_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/e2e -k screenshot
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/development: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/runtime

@@ -1,0 +1,241 @@
+"""The process log on standard error: how a line looks, and what must never be in one.
+
+Modules log through logging.getLogger(__name__); what is fixed here is the root's one handler.
+Every line passes `clean`, so that a secret which slips into a message, an exception or a library's
+line is masked.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+
+from server.config import Config
+
+MASK: Final = "***"
+#: A shorter value would mask ordinary words.
+MIN_SECRET: Final = 6
+#: Secrets remembered; the oldest is forgotten first.
+MAX_SECRETS: Final = 1000
+
+TEXT_FORMAT: Final = "%(asctime)s %(levelname)s: %(message)s"
+TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
+#: A traceback's lines are indented, so that none of them can pass for a line of ours.
+TRACEBACK_INDENT: Final = "    "
+
+#: Libraries that log URLs, headers or SQL below this level.
+LIBRARY_LEVELS: Final = {
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "websockets": logging.WARNING,
+    "aiosqlite": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "asyncio": logging.WARNING,
+    # Its lines hold raw paths; ours come from web/middlewares.py.
+    "aiohttp.access": logging.CRITICAL + 1,
+}
+
+#: Where tokens, codes and keys stand, whatever they are: the first group stays.
+_PLACES: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(\bbearer(?:\s|%20|\+)+)[^\s'\",;]+",
+        r"(\bbasic\s+)[a-z0-9+/=]{6,}",
+        r"(\btoken\.)[\w~+/=%-]{8,}",
+        r"([?&;](?:token|code|key|api_?key|sign_api_key|sessionid|session_id|password)=)[^&\s'\"#]+",
+        r"(/ws/)[^\s?'\"#&]+",
+        r"(#pair=)[^\s'\"&]+",
+        r"(/console/login/)[^\s?'\"#]+",
+        r"(\bx-api-key\W{1,6})[^\s'\",})]+",
+        r"(\b(?:set-)?cookie['\"]?\s*[:=]\s*)[^\r\n]+",
+        r"(\bsessionid(?:_ss)?=)[^;\s'\"&]+",
+        r"(['\"](?:token|code_hash|sign_api_key|api_key|password)['\"]\s*:\s*['\"])[^'\"]+",
+        r"(://)[^/@\s]+(?=@)",
+    )
+)
+
+#: C0, DEL, C1, bidi controls, line separators, byte order mark, surrogates: what moves a cursor,
+#: turns text round, begins a line, or does not encode.
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+class _Secrets:
+    """Values that are masked wherever they stand."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, None] = {}
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, value: str) -> None:
+        if len(value) < MIN_SECRET or value in self._values:
+            return
+        self._values[value] = None
+        if len(self._values) > MAX_SECRETS:
+            del self._values[next(iter(self._values))]
+        longest_first = sorted(self._values, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def mask(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+
+_secrets: Final = _Secrets()
+
+
+def register_secret(value: str) -> None:
+    """Mask `value` in every line from now on. Values too short to tell from words are ignored."""
+    _secrets.add(value)
+
+
+def clean(text: str) -> str:
+    """`text` without secrets, on one line, in characters that only show themselves."""
+    text = _secrets.mask(text)
+    for place in _PLACES:
+        text = place.sub(rf"\g<1>{MASK}", text)
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def setup(config: Config) -> None:
+    """Send everything to standard error through one handler. May be called again."""
+    server = config.server
+    for secret in (server.metrics_token, config.sign.api_key, config.tiktok.session_id):
+        register_secret(secret)
+    for proxy in (config.tiktok.web_proxy, config.tiktok.ws_proxy):
+        register_secret(urlsplit(proxy).password or "")
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper):  # whatever the locale: our lines hold emoji
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    handler = _StandardError(stream)
+    handler.setFormatter(_json_formatter() if server.log_format == "json" else _TextFormatter())
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, _StandardError)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(server.log_level.upper())
+    logging.captureWarnings(True)
+    for name, level in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    _filter_once(logging.getLogger("aiohttp.server"), _MalformedRequests)
+    quiet_library_loggers()
+
+
+def quiet_library_loggers() -> None:
+    """Keep TikTokLive off standard error; call it after every client that is made.
+
+    Its logger has a handler of its own, does not propagate, and each client sets it back to ERROR.
+    A message it cannot parse costs it a traceback; upstream/ counts those, so they are debug here.
+    """
+    library = logging.getLogger("TikTokLive")
+    for handler in list(library.handlers):
+        library.removeHandler(handler)
+    library.propagate = True
+    _filter_once(library, _DebugOnly)
+
+
+def _filter_once(logger: logging.Logger, kind: type[logging.Filter]) -> None:
+    if not any(isinstance(present, kind) for present in logger.filters):
+        logger.addFilter(kind())
+
+
+class _DebugOnly(logging.Filter):
+    """Lets records pass as debug lines without a traceback, and only where debug is asked for."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        record.exc_info = record.exc_text = record.stack_info = None
+        return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+class _MalformedRequests(logging.Filter):
+    """Makes one line of a request that is no HTTP: it is not our bug, and it may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            peer = record.args[0] if isinstance(record.args, tuple) and record.args else "?"
+            record.msg, record.args = "Malformed request from %s: %s", (peer, type(error).__name__)
+            record.exc_info = record.exc_text = None
+        return True
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """The root's handler. A line that cannot be written is told without its arguments."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        error = sys.exc_info()[0]
+        try:
+            self.stream.write(
+                f"ERROR: a line of {record.name}:{record.lineno} could not be written: "
+                f"{error.__name__ if error else 'unknown'}\n"
+            )
+        except (OSError, ValueError):
+            pass  # standard error itself is gone
+
+
+class _TextFormatter(logging.Formatter):
+    """`2026-11-24 12:00:00 INFO: message`, then an indented traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT_FORMAT, TIME_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A traceback that another handler has formatted already is not reused: it is not clean."""
+        record = copy.copy(record)
+        record.exc_text = None
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        return clean(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's name
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  logging's name
+        return _indented(stack_info)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(TRACEBACK_INDENT + clean(line) for line in text.split("\n"))
+
+
+def _json_formatter() -> logging.Formatter:
+    """One object a line: timestamp, level, logger, event, exception."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _clean_event,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+    )
+
+
+def _clean_event(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        text = value if isinstance(value, str) else str(value)
+        event[key] = "\n".join(clean(line) for line in text.split("\n"))
+    return event

@@ -1,0 +1,88 @@
+"""The database file: opened once, by one server at a time, and what is in it by subject."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from server.errors import StartupError, StoreUnavailable
+from server.store.link import Link
+from server.store.log import LogStore
+from server.store.migrate import prepare
+from server.store.secretbox import SecretBox
+from server.store.sessions import Sessions
+from server.store.users import Users
+
+
+class Database:
+    """An open database. Settings, the log's writer and readers have a connection each."""
+
+    def __init__(
+        self, settings: Link, writer: Link, reader: Link, box: SecretBox, lock: int | None
+    ) -> None:
+        self._links = (settings, writer, reader)
+        self._reader = reader
+        self._lock = lock
+        self.users = Users(settings, box)
+        self.sessions = Sessions(settings)
+        self.log = LogStore(writer, reader)
+
+    @classmethod
+    async def open(cls, path: Path, *, serving: bool) -> Self:
+        """Open the file at `path`, making it when there is none.
+
+        With `serving` no other server may have it. Raises StartupError with one line.
+        """
+        await asyncio.to_thread(prepare, path)
+        lock = _lock(path) if serving else None
+        links: list[Link] = []
+        try:
+            for role in ("settings", "log writer", "reader"):
+                links.append(await Link.open(path, role))
+        except StoreUnavailable as error:
+            for link in links:
+                await link.close()
+            _unlock(lock)
+            raise StartupError(f"{path}: the database cannot be used: {error.detail}") from None
+        settings, writer, reader = links
+        return cls(settings, writer, reader, SecretBox(path.with_name(path.name + ".key")), lock)
+
+    async def close(self) -> None:
+        """Close every connection; what was begun is ended first."""
+        for link in self._links:
+            await link.close()
+        _unlock(self._lock)
+        self._lock = None
+
+    async def ready(self) -> bool:
+        """Whether the database answers."""
+        try:
+            return await self._reader.row("SELECT 1") is not None
+        except StoreUnavailable:
+            return False
+
+
+def _lock(path: Path) -> int:
+    """Claim the file for this server, as long as the process lives.
+
+    flock(2), which SQLite's own locks (fcntl) do not meet. The descriptor must stay open until
+    SQLite has closed the file: closing any descriptor of it would drop SQLite's locks.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StartupError(
+            f"{path}: another LiveRelay server is running on this database; "
+            "stop it, or give this one another database.path"
+        ) from None
+    return descriptor
+
+
+def _unlock(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)

@@ -1,0 +1,275 @@
+"""The event log's tables: entries, ids, epochs, and which user was given what."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any, Final, Literal
+
+import aiosqlite
+import msgspec
+
+from server.events import LIVE_EVENT_TYPES
+from server.store.link import Link
+
+Level = Literal["info", "warning", "error"]
+
+_COLUMNS: Final = "id, ts, type, level, creator, user_id, code, ref, text, frame"
+#: Rows deleted in one transaction, and read in one go by an export: the lock is never held long.
+CHUNK_ROWS: Final = 1000
+#: Visits looked through for one page of a user's log.
+MAX_VISITS: Final = 200
+EPOCH_BYTES: Final = 9
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A row of the log. `ts` in ms; `user_id` 0 is the whole room; `frame` the JSON phones got."""
+
+    id: int
+    ts: int
+    type: str
+    level: Level
+    creator: str
+    user_id: int
+    code: str
+    ref: str
+    text: str
+    frame: str
+
+
+class LogStore:
+    """Entries on disk. Methods raise StoreUnavailable."""
+
+    def __init__(self, writer: Link, reader: Link) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    # ---- writing
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Write entries in one transaction; one that is there already stays as it is."""
+        rows = [msgspec.structs.astuple(entry) for entry in entries]
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(
+                f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+        await self._writer.write(work)
+
+    async def reserve_ids(self, count: int) -> int:
+        """The first of `count` ids that nobody was ever given; the disk has it on return."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "UPDATE meta SET value = value + ? WHERE key = 'next_id' RETURNING value", (count,)
+            )
+            row = await cursor.fetchone()
+            return int(row[0]) - count if row else 1
+
+        return await self._writer.write(work, durable=True)
+
+    async def epoch(self, creator: str) -> str:
+        """The opaque name of this database's log of a creator, made on first need."""
+        row = await self._reader.row("SELECT epoch FROM epochs WHERE creator = ?", (creator,))
+        if row:
+            return str(row[0])
+        made = secrets.token_urlsafe(EPOCH_BYTES)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "INSERT OR IGNORE INTO epochs (creator, epoch) VALUES (?, ?)", (creator, made)
+            )
+
+        await self._writer.write(work)
+        return await self.epoch(creator)
+
+    async def mark_running(self) -> int | None:
+        """Note that a server runs. When the last one did not stop cleanly: the newest id it had.
+
+        Its open visits end there.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> int | None:
+            cursor = await connection.execute(
+                "SELECT (SELECT value FROM meta WHERE key = 'running'), "
+                "(SELECT value FROM meta WHERE key = 'next_id')"
+            )
+            row = await cursor.fetchone()
+            running, next_id = row if row else (0, 1)
+            await connection.execute("UPDATE meta SET value = 1 WHERE key = 'running'")
+            await connection.execute(
+                "UPDATE visits SET to_id = ? WHERE to_id = 0", (max(1, next_id - 1),)
+            )
+            return int(next_id) - 1 if running and next_id > 1 else None
+
+        return await self._writer.write(work)
+
+    async def mark_clean(self) -> None:
+        """Note that the server has written everything and stops."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("UPDATE meta SET value = 0 WHERE key = 'running'")
+
+        await self._writer.write(work)
+
+    async def prune(self, *, keep_days: int, max_rows: int, now_ms: int) -> int:
+        """Delete what is older or more than asked for; returns how many rows went."""
+        oldest_ms = now_ms - keep_days * 86_400_000
+        removed = await self._delete_while("ts < ? ORDER BY ts", oldest_ms)
+        row = await self._reader.row(
+            "SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?", (max_rows,)
+        )
+        if row:
+            removed += await self._delete_while("id <= ? ORDER BY id", row[0])
+        return removed
+
+    async def _delete_while(self, condition: str, value: int) -> int:
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "DELETE FROM events WHERE id IN "
+                f"(SELECT id FROM events WHERE {condition} LIMIT {CHUNK_ROWS})",
+                (value,),
+            )
+            return cursor.rowcount
+
+        removed = 0
+        while count := await self._writer.write(work):
+            removed += count
+        return removed
+
+    # ---- visits
+
+    async def open_visit(self, user_id: int, creator: str, from_id: int) -> int:
+        """A user's phone is given a room's log from `from_id` on; returns the visit's id.
+
+        0 when the user has been deleted meanwhile.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "INSERT INTO visits (user_id, creator, from_id) "
+                "SELECT user_id, ?, ? FROM users WHERE user_id = ?",
+                (creator, from_id, user_id),
+            )
+            return cursor.lastrowid or 0 if cursor.rowcount else 0
+
+        return await self._writer.write(work)
+
+    async def close_visit(self, visit_id: int, to_id: int) -> None:
+        """The visit ends; one that saw nothing is forgotten."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute(
+                "DELETE FROM visits WHERE visit_id = ? AND from_id > ?", (visit_id, to_id)
+            )
+            await connection.execute(
+                "UPDATE visits SET to_id = ? WHERE visit_id = ?", (to_id, visit_id)
+            )
+
+        await self._writer.write(work)
+
+    # ---- reading
+
+    async def get(self, entry_id: int) -> Entry | None:
+        """One entry."""
+        found = await self._select("id = ?", [entry_id], 1)
+        return found[0] if found else None
+
+    async def tail(self, creator: str, *, limit: int) -> list[Entry]:
+        """A creator's newest live events, oldest first."""
+        marks = ", ".join("?" for _ in LIVE_EVENT_TYPES)
+        found = await self._select(
+            f"creator = ? AND +type IN ({marks})", [creator, *LIVE_EVENT_TYPES], limit
+        )
+        return found[::-1]
+
+    async def page(
+        self,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 100,
+        types: Collection[str] = (),
+        levels: Collection[str] = (),
+        creator: str = "",
+        user_id: int = 0,
+        code: str = "",
+        ref: str = "",
+    ) -> list[Entry]:
+        """Entries that match everything asked for, newest first."""
+        conditions, values = _conditions(
+            {"creator": creator, "user_id": user_id, "code": code, "ref": ref},
+            {"type": types, "level": levels},
+        )
+        if before is not None:
+            conditions.append("id < ?")
+            values.append(before)
+        if after is not None:
+            conditions.append("id > ?")
+            values.append(after)
+        return await self._select(" AND ".join(conditions) or "TRUE", values, limit)
+
+    async def user_page(
+        self, user_id: int, *, before: int | None, limit: int, types: Collection[str] = ()
+    ) -> list[Entry]:
+        """What a user was given: own rows, and the rooms' rows during the visits, newest first."""
+        top = before if before is not None else 1 << 62
+        kinds, kind_values = _conditions({}, {"type": types})
+        extra = "".join(f" AND {kind}" for kind in kinds)
+        found = {
+            entry.id: entry
+            for entry in await self._select(
+                "user_id = ? AND id < ?" + extra, [user_id, top, *kind_values], limit
+            )
+        }
+        visits = await self._reader.rows(
+            "SELECT creator, from_id, to_id FROM visits WHERE user_id = ? AND from_id < ? "
+            f"ORDER BY from_id DESC LIMIT {MAX_VISITS}",
+            (user_id, top),
+        )
+        for creator, from_id, to_id in visits:
+            until = min(top - 1, to_id or top - 1)
+            for entry in await self._select(
+                "creator = ? AND user_id = 0 AND id BETWEEN ? AND ?" + extra,
+                [creator, from_id, until, *kind_values],
+                limit,
+            ):
+                found[entry.id] = entry
+        return sorted(found.values(), key=lambda entry: entry.id, reverse=True)[:limit]
+
+    async def export(self, *, since_ms: int, until_ms: int) -> AsyncIterator[Entry]:
+        """Every entry of a span of time, oldest first, read in chunks."""
+        last_id = 0
+        while True:
+            rows = await self._reader.rows(
+                f"SELECT {_COLUMNS} FROM events WHERE id > ? AND ts >= ? AND ts < ? "
+                f"ORDER BY id LIMIT {CHUNK_ROWS}",
+                (last_id, since_ms, until_ms),
+            )
+            for row in rows:
+                yield Entry(*row)
+            if len(rows) < CHUNK_ROWS:
+                return
+            last_id = rows[-1][0]
+
+    async def _select(self, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
+        rows = await self._reader.rows(
+            f"SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [Entry(*row) for row in rows]
+
+
+def _conditions(
+    equal: dict[str, str | int], among: dict[str, Collection[str]]
+) -> tuple[list[str], list[Any]]:
+    """SQL for columns that must equal a value, or be among some; empty ones are not asked for."""
+    conditions = [f"{column} = ?" for column, value in equal.items() if value]
+    values: list[Any] = [value for value in equal.values() if value]
+    for column, options in among.items():
+        if options:
+            conditions.append(f"{column} IN ({', '.join('?' for _ in options)})")
+            values.extend(options)
+    return conditions, values

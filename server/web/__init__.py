@@ -1,0 +1,1 @@
+"""The HTTP edge: phones, REST, pages, and what stands before them all."""

@@ -1,0 +1,44 @@
+"""Reading a JSON body: how much, for how long, and into which shape. No call's own rules here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from server.web.problem import BadJson, BadParameter, BodyTooBig, BodyTooSlow, NotJson
+
+T = TypeVar("T")
+
+MAX_BODY_BYTES: Final = 64 * 1024
+BODY_TIMEOUT_S: Final = 10.0
+
+
+async def read_json(request: web.Request, model: type[T]) -> T:
+    """The JSON body as `model`; unknown fields are ignored, so that newer apps work."""
+    if request.content_type != "application/json":
+        raise NotJson
+    body = await _read(request)
+    try:
+        return msgspec.json.decode(body, type=model)
+    except msgspec.ValidationError as error:
+        raise BadParameter(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadJson from None
+
+
+async def _read(request: web.Request) -> bytes:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooBig(str(MAX_BODY_BYTES))
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise BodyTooBig(str(MAX_BODY_BYTES))
+    except TimeoutError:
+        raise BodyTooSlow from None
+    return bytes(body)

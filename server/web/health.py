@@ -1,0 +1,102 @@
+"""Whether the process lives, can serve, and what it counts: /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import hdrs, web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from server.errors import StoreUnavailable
+from server.web.auth import bearer_token
+from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, PHONES
+
+#: A database that takes longer serves nobody.
+READY_TIMEOUT_S: Final = 3.0
+
+GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] = (
+    ("liverelay_phones", "Phones connected now", lambda app: app[PHONES].count()),
+    (
+        "liverelay_event_log_failing",
+        "1 while the disk refuses the event log",
+        lambda app: int(app[EVENT_LOG].writer_failing),
+    ),
+)
+
+_REGISTRY: Final[web.AppKey[CollectorRegistry]] = web.AppKey("metrics_registry")
+
+
+def add_routes(app: web.Application) -> None:
+    """The three paths. Metrics are the application's own: a process may hold several in tests."""
+    registry = CollectorRegistry()
+    registry.register(_Relay(app))
+    ProcessCollector(registry=registry)
+    app[_REGISTRY] = registry
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The event loop turns; nothing else is asked."""
+    return web.json_response({"status": "ok"}, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """The store answers; it is open only when it is migrated and the upstream library is loaded."""
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            ready = await request.app[DATABASE].ready()
+    except (StoreUnavailable, TimeoutError):
+        ready = False
+    return web.json_response(
+        {"status": "ready" if ready else "unavailable", "store": ready},
+        status=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus text, for this machine itself or whoever has server.metrics_token."""
+    if not _may_read_metrics(request):
+        return web.Response(
+            status=HTTPStatus.UNAUTHORIZED,
+            text="Only from this machine, or with server.metrics_token.\n",
+            headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
+        )
+    return web.Response(
+        body=generate_latest(request.app[_REGISTRY]),
+        headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST, hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def _may_read_metrics(request: web.Request) -> bool:
+    if request.app[AUTH].is_loopback(request):
+        return True
+    expected = request.app[CONFIG].server.metrics_token.encode()
+    given = bearer_token(request).encode(errors="replace")
+    return bool(expected) and hmac.compare_digest(given, expected)
+
+
+class _Relay(Collector):
+    """What the relay's own objects say when they are asked."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The names alone: registering comes before there is anything to ask."""
+        for name, text, _ in GAUGES:
+            yield GaugeMetricFamily(name, text)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The values now."""
+        for name, text, read in GAUGES:
+            yield GaugeMetricFamily(name, text, value=read(self._app))
