@@ -126,7 +126,9 @@ def _override(config: Config, section: str, key: str, text: str, *, source: str)
     value = _convert_value(
         type(old), section, key, value, source=f"environment: {source}", strict=False
     )
-    return msgspec.structs.replace(config, **{section: msgspec.structs.replace(old, **{key: value})})
+    return msgspec.structs.replace(
+        config, **{section: msgspec.structs.replace(old, **{key: value})}
+    )
 
 
 def _is_table_or_list(hint: Any) -> bool:

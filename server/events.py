@@ -179,6 +179,16 @@ class GiftStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ends: bool
 
 
+class BattleStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message about a battle, by TikTok's ids: scores come without names. relay/battles.py
+    remembers them.
+    """
+
+    phase: Literal["start", "score", "end"]
+    names: dict[str, str]
+    scores: dict[str, int]
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The live itself changes: TikTok paused, resumed or ended it."""
 
@@ -189,4 +199,4 @@ class Received(NamedTuple):
     """One decoded message: TikTok's message id (0 when it has none) and what it says."""
 
     msg_id: int
-    event: LiveEvent | GiftStep | Control
+    event: LiveEvent | GiftStep | BattleStep | Control

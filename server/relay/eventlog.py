@@ -74,6 +74,10 @@ class Record(NamedTuple):
         )
 
 
+def _entries(records: list[Record]) -> list[Entry]:
+    return [record.entry() for record in records]
+
+
 class EventLog:
     """Entries of every room and every phone, in one order."""
 
@@ -223,7 +227,7 @@ class EventLog:
         while self._pending:
             batch = list(islice(self._pending, BATCH_ROWS))
             last_id = batch[-1].id
-            entries = await asyncio.to_thread(lambda rows=batch: [row.entry() for row in rows])
+            entries = await asyncio.to_thread(_entries, batch)
             await self._store.append(entries)
             while self._pending and self._pending[0].id <= last_id:
                 self._pending.popleft()

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from server.config import Config
-from server.events import Control, GiftStep, LiveEvent, Received
+from server.events import BattleStep, Control, GiftStep, LiveEvent, Received
 from server.relay import messages
+from server.relay.battles import Battles
 from server.relay.combos import Combos, Counted
 from server.relay.dedupe import SeenMessages
 from server.relay.eventlog import EventLog, Record
@@ -98,6 +99,7 @@ class Room:
         self._fanout = Fanout(self._ring, config.limits)
         self._members: dict[Outbox, Member] = {}
         self._combos = Combos(config.rooms.combo_idle_s)
+        self._battles = Battles()
         self._combo_timer: asyncio.TimerHandle | None = None
         self._seen = SeenMessages()
         self._tally: Tally | None = None
@@ -185,7 +187,9 @@ class Room:
                 continue
             event = item.event
             if isinstance(event, GiftStep):
-                self._publish_gifts(self._combos.step(event, now))
+                self._publish_gifts(self._combos.step(self._for_guests(event), now))
+            elif isinstance(event, BattleStep):
+                self.publish(self._battles.step(event))
             elif isinstance(event, Control):
                 if event.change == "paused":
                     self.set_state("paused")
@@ -220,7 +224,9 @@ class Room:
             return
         self.state = state
         entry_id, ts = self._log.next_id(), _now_ms()
-        bodies = {lang: messages.to_json(self._status(state, lang, entry_id, ts)) for lang in LANGS}
+        bodies: dict[str, bytes] = {
+            lang: messages.to_json(self._status(state, lang, entry_id, ts)) for lang in LANGS
+        }
         wires = {lang: messages.text_frame(body) for lang, body in bodies.items()}
         self._append(Slot(entry_id, "status", wires, time.monotonic()))
         shown = bodies[self._config.server.language]
@@ -250,6 +256,12 @@ class Room:
             retry_at=None if retry_at is None else rfc3339(retry_at),
             summary=self._tally.summary(time.monotonic()) if ended and self._tally else None,
         )
+
+    def _for_guests(self, step: GiftStep) -> GiftStep:
+        """`to` names a guest; TikTok fills it for the creator too when there are guests."""
+        if step.to and step.to.lower() == self.creator:
+            return msgspec.structs.replace(step, to="")
+        return step
 
     def _publish_gifts(self, counted: list[Counted]) -> None:
         for gift, step_only in counted:

@@ -1,5 +1,5 @@
-"""TikTokLive's client with our decoder under it: the library signs, connects, enters and keeps
-alive.
+"""TikTokLive's client with our decoder (envelope.py) under it: the library signs, connects,
+enters and keeps alive.
 
 Leans on private seams of TikTokLive 7.0.1 (the version is pinned; tests/test_upstream_contract.py
 fails on another): the WebSocket client's connect class, `send_ack`, and
@@ -26,7 +26,12 @@ from websockets.exceptions import InvalidStatusCode  # type: ignore[attr-defined
 from websockets.legacy.client import WebSocketClientProtocol
 
 from server.config import Config
-from server.upstream import decode
+from server.upstream.envelope import (
+    BadFrame,
+    encode_ack,
+    parse_fetch_result,
+    parse_push_frame,
+)
 from server.upstream.http import Attempt, NotingTransport, tls_context
 
 logger = logging.getLogger(__name__)
@@ -57,7 +62,7 @@ class WatchedProtocol(WebSocketClientProtocol):
         super().data_received(data)
 
 
-class _DecodingConnect(WebcastConnect):
+class _DecodingConnect(WebcastConnect):  # type: ignore[misc]
     """Yields what decode.py read in place of the library's messages; a bad frame is skipped."""
 
     def __init__(self, *, initial_webcast_response: Any, **kwargs: Any) -> None:
@@ -67,12 +72,12 @@ class _DecodingConnect(WebcastConnect):
         #: Frames that could not be read.
         self.bad_frames = 0
 
-    async def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:  # type: ignore[override]
+    async def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
         try:
             async with self as protocol:
                 self._ws = protocol
                 options = extract_websocket_options(protocol.response_headers)
-                self._ws_options = _within_bounds(options)
+                self._ws_options: dict[str, str] | None = _within_bounds(options)
                 yield None, self._initial_response
                 async for data in protocol:
                     read = self._read(data)
@@ -88,17 +93,17 @@ class _DecodingConnect(WebcastConnect):
 
     def _read(self, data: bytes | str) -> tuple[Any, Any] | None:
         try:
-            frame = decode.parse_push_frame(data.encode() if isinstance(data, str) else data)
+            frame = parse_push_frame(data.encode() if isinstance(data, str) else data)
             if frame.payload_type != "msg":
                 return None
-            return frame, decode.parse_fetch_result(frame)
-        except decode.BadFrame as error:
+            return frame, parse_fetch_result(frame)
+        except BadFrame as error:
             self.bad_frames += 1
             logger.debug("Bad frame from TikTok skipped: %s", error)
             return None
 
 
-class _DecodingProxyConnect(_DecodingConnect, WebcastProxyConnect):
+class _DecodingProxyConnect(_DecodingConnect, WebcastProxyConnect):  # type: ignore[misc]
     """The same through a proxy."""
 
 
@@ -154,7 +159,7 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
         return self.protocol
 
     async def _send_ack(self, webcast_response: Any, webcast_push_frame: Any) -> None:
-        ack = decode.encode_ack(webcast_push_frame.log_id, webcast_response.internal_ext or "-")
+        ack = encode_ack(webcast_push_frame.log_id, webcast_response.internal_ext or "-")
         await self._ws.send(ack)
 
     async def _parse_webcast_response(self, webcast_response: Any) -> AsyncIterator[Any]:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final, Literal
 
 import httpx
+import msgspec
 
 from server.upstream.failures import Answer
 
@@ -20,6 +21,8 @@ MAX_BODY_BYTES: Final = 2 << 20
 KEPT_BODY_BYTES: Final = 16 << 10
 #: Answers noted per attempt; an attempt makes a handful of requests.
 MAX_ANSWERS: Final = 16
+
+ROOM_INFO_PATH: Final = "/room/info/"
 
 HostKind = Literal["app", "webcast", "sign"]
 
@@ -90,10 +93,19 @@ class NotingTransport(httpx.AsyncBaseTransport):
                 path=path,
                 status=response.status_code,
                 headers=tuple(response.headers.multi_items()) if kind == "sign" else (),
-                body=body[:KEPT_BODY_BYTES] if failed else b"",
+                body=body[:KEPT_BODY_BYTES] if failed or path.endswith(ROOM_INFO_PATH) else b"",
+                is_json=_is_json(body),
             )
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._inner.aclose()
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""The pages anyone may open: the phone app, the help on errors, the source code.
+
+The console's pages are in console/; how a page is rendered is in render.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from server.errors import ERROR_CLASSES
+from server.relay.notices import LANGS, catalogue, fill
+from server.web import assets, source
+from server.web.render import ROOT, SOURCE_PATH, page_lang, render, setup_templates, table
+from server.web.source import SOURCE, Source
+
+__all__ = ["add_routes", "render", "setup_templates"]
+
+APP_PATH: Final = "/app/"
+#: What the help page puts where an error names a value.
+EXAMPLE: Final = {"subject": "…", "creator": "…", "ref": "…"}
+
+
+def add_routes(app: web.Application) -> None:
+    """The app, the help page, static files and the source code; the root leads to the app."""
+    app[SOURCE] = Source(ROOT)
+    router = app.router
+    router.add_get("/", home)
+    router.add_get("/app", home)
+    router.add_get(APP_PATH, phone_app)
+    router.add_get("/help/errors", help_errors)
+    router.add_get(assets.PREFIX + "{path:.+}", assets.serve)
+    router.add_get(SOURCE_PATH, source.serve)
+
+
+async def home(request: web.Request) -> web.Response:
+    """Whoever comes without an address comes for the app. A browser keeps the fragment."""
+    raise web.HTTPFound(APP_PATH)
+
+
+async def phone_app(request: web.Request) -> web.Response:
+    """The phone app; its script needs the texts of both languages, and fills rows as we do."""
+    texts = catalogue()
+    explained = {
+        code: {lang: {"cause": entry.cause[lang], "fix": entry.fix[lang]} for lang in LANGS}
+        for code, entry in texts.errors.items()
+    }
+    data = {
+        "lang": page_lang(request),
+        "strings": {lang: table("app", lang) for lang in LANGS},
+        "rows": texts.rows,
+        "gaps": {name: {lang: gap[lang] for lang in LANGS} for name, gap in texts.gaps.items()},
+        "errors": explained,
+    }
+    return render(request, "app.html", data=data)
+
+
+async def help_errors(request: web.Request) -> web.Response:
+    """Every error of the catalogue, explained for users and for support."""
+    lang = page_lang(request)
+    entries = [
+        {
+            "code": code,
+            "message": entry.message[lang],
+            "details": fill(entry.details[lang], EXAMPLE),
+            "cause": entry.cause[lang],
+            "tell": entry.tell[lang],
+            "fix": entry.fix[lang],
+            "close_code": ERROR_CLASSES[code].close_code,
+            "come_back": ERROR_CLASSES[code].come_back.value,
+        }
+        for code, entry in catalogue().errors.items()
+    ]
+    return render(request, "help_errors.html", errors=entries)
