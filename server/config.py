@@ -6,19 +6,23 @@ Durations are seconds (`_s`), sizes bytes (`_bytes`). config.toml explains every
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from server.errors import StartupError
-
 #: Keys whose values never appear in a message.
-SECRET_KEYS: Final = frozenset({"api_key", "session_id", "metrics_token"})
+SECRET_KEYS: Final = frozenset({"api_key", "session_id", "metrics_token", "web_proxy", "ws_proxy"})
 
-Seconds = Annotated[float, Meta(ge=0)]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
+HTTP_SCHEMES: Final = ("http", "https")
+
+#: The longest duration that makes sense.
+A_YEAR_S: Final = 31_536_000
+
+Seconds = Annotated[float, Meta(ge=0, le=A_YEAR_S)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=A_YEAR_S)]
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -125,62 +129,69 @@ class Config(Section, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
 
 
-def check(config: Config) -> None:
-    """Rules that one value's type cannot tell."""
-    server = config.server
+#: What is wrong, as (section.key, the rest of the sentence).
+Problem = tuple[str, str]
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """What one value's type cannot tell: rules between keys, addresses that are none."""
+    server, tiktok = config.server, config.tiktok
     if bool(server.tls_cert) != bool(server.tls_key):
-        raise StartupError("server.tls_cert and server.tls_key go together: set both or neither")
-    urls = {
-        "server.public_url": (server.public_url, ("http", "https")),
-        "tiktok.app_url": (config.tiktok.app_url, ("http", "https")),
-        "tiktok.webcast_url": (config.tiktok.webcast_url, ("http", "https")),
-        "sign.url": (config.sign.url, ("http", "https")),
-    }
-    for name, (value, schemes) in urls.items():
-        if name == "server.public_url" and not value:
-            continue
-        _check_url(name, value, schemes)
-    for origin in server.allowed_origins:
-        _check_url("server.allowed_origins", origin, ("http", "https"))
+        missing = "tls_key" if server.tls_cert else "tls_cert"
+        yield f"server.{missing}", " is empty: tls_cert and tls_key go together"
+    if bool(tiktok.session_id) != bool(tiktok.tt_target_idc):
+        missing = "tt_target_idc" if tiktok.session_id else "session_id"
+        yield f"tiktok.{missing}", " is empty: session_id and tt_target_idc go together"
     limits = config.sign.anonymous_limits
     if not limits.minute <= limits.hour <= limits.day:
-        raise StartupError(
-            "sign.anonymous_limits: a longer window cannot allow less than a shorter one "
-            f"(minute = {limits.minute}, hour = {limits.hour}, day = {limits.day})"
+        given = f"{{minute = {limits.minute}, hour = {limits.hour}, day = {limits.day}}}"
+        yield (
+            "sign.anonymous_limits",
+            f" = {given}: a longer window cannot allow less than a shorter one",
         )
-    if bool(config.tiktok.session_id) != bool(config.tiktok.tt_target_idc):
-        raise StartupError("tiktok.session_id and tiktok.tt_target_idc go together")
-    _check_proxies(config)
+    yield from _bad_urls(config)
+    for network in server.trusted_proxies:
+        if not _is_network(network):
+            yield (
+                "server.trusted_proxies",
+                f" = {shown(network)}: expected an IP address or a network such as 10.0.0.0/8",
+            )
 
 
-def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
+def _bad_urls(config: Config) -> Iterator[Problem]:
+    server, tiktok = config.server, config.tiktok
+    proxy_schemes = (*HTTP_SCHEMES, "socks5")
+    for key, value, schemes in (
+        ("tiktok.app_url", tiktok.app_url, HTTP_SCHEMES),
+        ("tiktok.webcast_url", tiktok.webcast_url, HTTP_SCHEMES),
+        ("sign.url", config.sign.url, HTTP_SCHEMES),
+        *(("server.public_url", url, HTTP_SCHEMES) for url in (server.public_url,) if url),
+        *(("server.source_url", url, HTTP_SCHEMES) for url in (server.source_url,) if url),
+        *(("server.allowed_origins", url, HTTP_SCHEMES) for url in server.allowed_origins),
+        *(("tiktok.web_proxy", url, proxy_schemes) for url in (tiktok.web_proxy,) if url),
+        *(("tiktok.ws_proxy", url, proxy_schemes) for url in (tiktok.ws_proxy,) if url),
+    ):
+        if not _is_url(value, schemes):
+            given = "(hidden)" if key.partition(".")[2] in SECRET_KEYS else shown(value)
+            begins = " or ".join(f"{scheme}://" for scheme in schemes)
+            yield key, f" = {given}: expected a URL that begins with {begins}"
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or value != value.strip():
-        raise StartupError(
-            f"{name} = {shown(value)}: expected a URL that begins with {schemes[0]}:// "
-            f"or {schemes[-1]}://"
-        )
+        return False
+    return usable and value == value.strip()
 
 
-def _check_proxies(config: Config) -> None:
-    for network in config.server.trusted_proxies:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            raise StartupError(
-                f"server.trusted_proxies = {shown(network)}: expected an IP address or a network "
-                "such as 10.0.0.0/8"
-            ) from None
-    for name, value in (
-        ("tiktok.web_proxy", config.tiktok.web_proxy),
-        ("tiktok.ws_proxy", config.tiktok.ws_proxy),
-    ):
-        if value:
-            _check_url(name, value, ("http", "https", "socks5"))
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:

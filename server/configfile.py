@@ -1,7 +1,8 @@
-"""Reading the settings: defaults, then config.toml, then the environment. No other module reads either.
+"""Reading the settings: defaults, then config.toml, then the environment. No other module reads
+either.
 
-Anything unknown, mistyped or impossible raises StartupError with one line that names the source, the key,
-the value and what would be right.
+Anything unknown, mistyped or impossible raises StartupError with one line that names the source,
+the key, the value and what would be right.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from server.config import SECRET_KEYS, Config, Section, check, shown
+from server.config import SECRET_KEYS, Config, Section, problems, shown
 from server.errors import StartupError
 
 ENV_PREFIX: Final = "LIVERELAY_"
@@ -25,16 +26,19 @@ LIBRARY_ENV: Final = {"SIGN_API_KEY": ("sign", "api_key"), "SIGN_API_URL": ("sig
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, *, required: bool = False) -> Config:
-    """Read settings from `path` (a missing file means the defaults unless `required`) and environment.
-
-    Raises StartupError.
+    """Read the settings from `path` and the environment. A missing file means the defaults, unless
+    it is `required`. Raises StartupError.
     """
     raw = _read_toml(path, required=required)
     config = _convert_sections(raw, source=str(path))
     overrides = _read_environ(os.environ if environ is None else environ)
     for (section, key), (name, text) in overrides.items():
         config = _override(config, section, key, text, source=name)
-    check(config)
+    for place, problem in problems(config):
+        section, _, key = place.partition(".")
+        name, _text = overrides.get((section, key), ("", ""))
+        source = f"environment: {name}" if name else str(path)
+        raise StartupError(f"{source}: {place}{problem}")
     return config
 
 
@@ -84,11 +88,10 @@ def _convert_value(
     try:
         return msgspec.convert(value, hint, strict=strict)
     except msgspec.ValidationError as error:
-        reason = str(error).replace(" - at `$", " at `").replace("`$", "`")
-        secret = key in SECRET_KEYS
-        shown = "(hidden)" if secret else shown(value)
+        given = "(hidden)" if key in SECRET_KEYS else shown(value)
+        inside = f" ({error})" if _is_table_or_list(hint) else ""
         raise StartupError(
-            f"{source}: {section}.{key} = {shown}: {reason}; expected {_expected(hint)}"
+            f"{source}: {section}.{key} = {given}: expected {_expected(hint)}{inside}"
         ) from None
 
 
@@ -145,10 +148,7 @@ def _expected(hint: Any) -> str:
     bounds = ""
     if typing.get_origin(hint) is Annotated:
         hint, *extras = typing.get_args(hint)
-        for meta in extras:
-            bounds += f" of at least {meta.ge}" if meta.ge is not None else ""
-            bounds += f" above {meta.gt}" if meta.gt is not None else ""
-            bounds += f" and at most {meta.le}" if meta.le is not None else ""
+        bounds = "".join(_bounds(meta) for meta in extras)
     if typing.get_origin(hint) is Literal:
         return " or ".join(f'"{choice}"' for choice in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
@@ -157,6 +157,15 @@ def _expected(hint: Any) -> str:
         keys = ", ".join(f"{key} = …" for key in hint.__struct_fields__)
         return "{" + keys + "}"
     return _TYPE_WORDS.get(hint, str(hint)) + bounds
+
+
+def _bounds(meta: Any) -> str:
+    if meta.ge is not None and meta.le is not None:
+        return f" from {meta.ge} to {meta.le}"
+    above = f" above {meta.gt}" if meta.gt is not None else ""
+    least = f" of at least {meta.ge}" if meta.ge is not None else ""
+    most = f" and at most {meta.le}" if meta.le is not None else ""
+    return above + least + most
 
 
 def _near(word: str, known: Iterable[str]) -> str:
