@@ -71,6 +71,7 @@ class Keeper:
         self._tiktok = tiktok
         self._guard = guard
         self._tasks = TaskOwner(f"room @{room.creator}")
+        self._closing = TaskOwner(f"sources of @{room.creator}")
         self._asked_at: deque[float] = deque()
         self._ended_ids: deque[int] = deque(maxlen=MAX_ENDED_IDS)
 
@@ -88,8 +89,9 @@ class Keeper:
             return Internal(f"room @{self._creator}")
 
     async def close(self) -> None:
-        """End what still runs for the room."""
+        """End what still runs for the room; `run` must have been cancelled or have returned."""
         await self._tasks.close()
+        await self._closing.drained()
 
     # ---- waiting for the live
 
@@ -140,7 +142,7 @@ class Keeper:
                 self._room.set_state("live")
                 lost = await self._stream(source, room_id)
             finally:
-                await source.close()
+                await self._close(source)
             if lost is None:
                 self._ended_ids.append(room_id)
                 break
@@ -234,14 +236,18 @@ class Keeper:
                 permit.never_sent()
             if isinstance(error, RateLimited) and error.retry_at and not error.of_room:
                 permit.rate_limited(error.retry_at)
-            await source.close()
+            await self._close(source)
             raise
         except BaseException:
-            await source.close()
+            await self._close(source)
             raise
         self._on_connected()
         logger.info("✅ TikTok Live клиент запущен для @%s", self._creator)
         return source
+
+    async def _close(self, source: Source) -> None:
+        """Close a source whole: being cancelled meanwhile must not leave half of it open."""
+        await asyncio.shield(self._closing.start(source.close(), name="close"))
 
     def _check_own_limit(self) -> None:
         """A room that keeps dying must not eat everybody's budget."""

@@ -112,12 +112,11 @@ class Rooms:
     async def close(self) -> None:
         """Close every room and its source."""
         self._closing = True
-        entries = list(self._rooms.values())
-        for entry in entries:
+        for entry in list(self._rooms.values()):
             self._forget(entry.room)
+            self._tasks.start(self._end(entry), name=f"close @{entry.room.creator}")
+        await self._tasks.drained()
         await self._tasks.close()
-        for entry in entries:
-            await entry.keeper.close()
 
     def _may_try_own_key(self, standing: Notice, member: Member) -> bool:
         if not isinstance(standing.error, RateLimited) or not member.key:
