@@ -1,4 +1,4 @@
-"""LiveRelay as tests hold it: the real application on a free port, its database in a temp folder."""
+"""LiveRelay as tests hold it: the real application on a free port, its database in a folder."""
 
 from __future__ import annotations
 

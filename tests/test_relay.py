@@ -463,7 +463,7 @@ async def test_nothing_hostile_reaches_tiktoks_addresses(
 ) -> None:
     _, token = await relay.user()
     phone = await relay.phone(token, live="manual")
-    await phone.ws.send_str('{"action":"connect_tiktok","username":"%s"}' % _escaped(username))
+    await phone.ws.send_str(f'{{"action":"connect_tiktok","username":"{_escaped(username)}"}}')
     error = await phone.expect("error")
     assert error["code"] in {"invalid_username", "bad_message"}
     assert len(error["details"]) < 400

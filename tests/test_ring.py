@@ -1,4 +1,4 @@
-"""The ring: what a returning phone gets is whole, or begins with a gap that says what is missing."""
+"""The ring: what a returning phone gets is whole, or begins with a gap that tells what is not."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -174,6 +174,19 @@ class EventLog:
         """
         await self._flush()
         return await self._store.tail(creator, limit=limit)
+
+    async def user_page(
+        self, user_id: int, *, before: int | None, limit: int, types: Collection[str] = ()
+    ) -> list[Entry]:
+        """What a user was given, newest first, the last moment included.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            await self._flush()
+        except StoreUnavailable as error:  # what the disk has is better than nothing
+            logger.debug("A user's log is read without its last moment: %s", error.detail)
+        return await self._store.user_page(user_id, before=before, limit=limit, types=types)
 
     def subscribe(self, tell: Callable[[Entry], None]) -> Callable[[], None]:
         """Call `tell` with every new entry, at once; it must not wait, raise or log."""

@@ -21,7 +21,7 @@ from server.store.users import CodeUnknown, CodeUsed, TokenOwner, User
 from server.usernames import normalise
 from server.web.auth import bearer_token
 from server.web.body import read_json
-from server.web.keys import AUTH, CONFIG, LOG, PHONES, ROOMS, USERS
+from server.web.keys import AUTH, CONFIG, EVENT_LOG, PHONES, ROOMS, USERS
 from server.web.problem import BadParameter, CodeNotFound, CodeSpent, TooManyRequests
 
 #: The log page: how many frames one answer holds.
@@ -185,7 +185,7 @@ async def events(request: web.Request) -> web.Response:
     types = _types(request)
     if types is not None and not types:  # only unknown names: nothing has those
         return _json(Events(events=[], next_before=None))
-    rows = await request.app[LOG].user_page(
+    rows = await request.app[EVENT_LOG].user_page(
         owner.user_id, before=before, limit=limit + 1, types=types or ()
     )
     page = rows[:limit]

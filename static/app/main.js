@@ -1,0 +1,198 @@
+// The phone app: which view is shown, and what each frame does to it.
+
+import { LiveRelay } from "../liverelay.js";
+import { byId, store } from "./dom.js";
+import * as log from "./log.js";
+import * as pairing from "./pairing.js";
+import { call } from "./rest.js";
+import * as settings from "./settings.js";
+import * as sheet from "./sheet.js";
+import * as snackbar from "./snackbar.js";
+import { apply, countdown, lang, say } from "./texts.js";
+import * as trouble from "./trouble.js";
+
+const HISTORY_ROWS = 100;
+const VIEWS = ["pairing", "relay", "settings"];
+
+let token = store.get("token");
+let relay = null;
+let link = { state: "connecting", retryAt: 0, error: null };
+let status = null;
+let historyWanted = false;
+
+function view(name) {
+  for (const other of VIEWS) byId(other).hidden = other !== name;
+  window.scrollTo(0, 0);
+}
+
+// ---- the connection
+
+function connect() {
+  relay?.stop();
+  log.clear();
+  historyWanted = true;
+  status = null;
+  relay = new LiveRelay({
+    url: `${location.origin.replace(/^http/, "ws")}/ws`,
+    token,
+    options: () => ({ lang: lang(), platform: "web" }),
+  });
+  relay.addEventListener("frame", (event) => receive(event.detail));
+  relay.addEventListener("link", (event) => linked(event.detail));
+  relay.start();
+}
+
+function receive(frame) {
+  if (frame.type === "status") {
+    status = frame;
+    trouble.hide();
+    showStatus();
+    if (frame.epoch) loadHistory(frame.last_id);
+  }
+  if (frame.type === "viewer") {
+    byId("viewers").hidden = false;
+    byId("viewers-now").textContent = frame.current.toLocaleString(lang());
+  }
+  if (frame.type === "error") {
+    snackbar.show(frame.message, frame.details, () => sheet.open(withTime(frame)));
+    // The server closes after it; what comes by itself and when is told by the link.
+  }
+  if (frame.type !== "pong") log.add(frame);
+}
+
+function withTime(error) {
+  return { ...error, retryAt: error.retry_after ? error.ts + error.retry_after * 1000 : 0 };
+}
+
+function linked(now) {
+  link = now;
+  if (now.state !== "open") status = null;
+  if (now.state === "waiting" || now.state === "halted") {
+    byId("viewers").hidden = true;
+    loadHistory();
+  }
+  if (now.error) trouble.show(now.error, now.error.retryAt);
+  else if (now.state === "open") trouble.hide();
+  showStatus();
+}
+
+// What was before this page: rows the server keeps. Ids up to `lastId`; what is newer comes live.
+async function loadHistory(lastId) {
+  if (!historyWanted) return;
+  historyWanted = false;
+  const before = lastId ? `&before=${lastId + 1}` : "";
+  const mine = relay;
+  try {
+    const { events } = await call("GET", `/api/me/events?limit=${HISTORY_ROWS}${before}`, { token });
+    if (relay === mine) log.addOlder(events);
+  } catch {
+    // the connection tells what is wrong
+  }
+}
+
+function showStatus() {
+  const line = byId("status");
+  const text = byId("status-text");
+  if (link.state === "open" && status) {
+    line.dataset.state = status.state;
+    text.textContent = status.message;
+  } else if (link.state === "waiting" && !link.error) {
+    line.dataset.state = "retrying";
+    text.textContent = navigator.onLine
+      ? say("retry_in", { time: countdown(link.retryAt - Date.now()) })
+      : say("offline");
+  } else if (link.state === "connecting" || link.state === "open") {
+    line.dataset.state = "connecting";
+    text.textContent = say("connecting");
+  } else {
+    line.dataset.state = "halted";
+    text.textContent = say("halted");
+  }
+}
+
+// ---- the views
+
+function paired(fresh) {
+  token = fresh;
+  store.set("token", token);
+  view("relay");
+  connect();
+}
+
+function unpair() {
+  relay?.stop();
+  relay = null;
+  token = "";
+  store.remove("token");
+  log.clear();
+  trouble.hide();
+  view("pairing");
+  byId("pairing-code").focus();
+}
+
+function openSettings() {
+  history.pushState({ view: "settings" }, "", "#settings");
+  showSettings();
+}
+
+function showSettings() {
+  view("settings");
+  byId("settings-title").focus();
+  settings.load(token);
+}
+
+function route() {
+  const code = pairing.codeFromAddress();
+  if (code) {
+    relay?.stop();
+    view("pairing");
+    pairing.pair(code, paired);
+  } else if (!token) {
+    view("pairing");
+  } else if (location.hash === "#settings") {
+    showSettings();
+  } else {
+    view("relay");
+  }
+  return code;
+}
+
+pairing.setUp(paired);
+trouble.setUp({
+  open_settings: openSettings,
+  pair_again: unpair,
+  try_again: () => relay.restart(),
+  details: sheet.open,
+});
+settings.setUp({
+  token: () => token,
+  // A phone whose socket is open is moved by the server. One that was sent away comes back now,
+  // unless it was told a time: another name does not lift a limit.
+  onUsername: () => link.state !== "open" && link.error?.code !== "rate_limited" && relay.restart(),
+  onLanguage: () => {
+    trouble.redraw(link.error?.retryAt ?? 0);
+    showStatus();
+    if (link.state === "open") relay.restart();
+  },
+  onForgotten: unpair,
+});
+byId("open-settings").addEventListener("click", openSettings);
+byId("close-settings").addEventListener("click", () => {
+  if (history.state?.view === "settings") {
+    history.back();
+  } else {
+    history.replaceState(null, "", location.pathname + location.search);
+    route();
+  }
+});
+window.addEventListener("popstate", route);
+window.addEventListener("hashchange", route);
+window.addEventListener("online", () => relay?.wake());
+window.addEventListener("offline", showStatus);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") relay?.wake();
+});
+setInterval(showStatus, 1000);
+
+apply();
+if (!route() && token) connect();

@@ -1,0 +1,82 @@
+// The settings: the TikTok username, the language, and forgetting this phone.
+
+import { byId } from "./dom.js";
+import { call } from "./rest.js";
+import { choose, lang, say } from "./texts.js";
+
+const username = byId("username");
+const usernameProblem = byId("username-problem");
+const saved = byId("username-saved");
+const forget = byId("forget");
+const SURE_MS = 5_000;
+
+export function setUp({ token, onUsername, onLanguage, onForgotten }) {
+  byId("username-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    tell("", "");
+    try {
+      const body = { tiktok_username: username.value };
+      const me = await call("PUT", "/api/me/tiktok-username", { token: token(), body });
+      username.value = me.tiktok_username;
+      tell("", me.tiktok_username ? say("saved", { username: me.tiktok_username }) : say("cleared"));
+      onUsername(me.tiktok_username);
+    } catch (error) {
+      tell(error.message, "");
+      username.focus();
+    }
+  });
+  for (const choice of document.querySelectorAll('[name="language"]')) {
+    choice.addEventListener("change", () => {
+      choose(choice.value);
+      onLanguage();
+      // For support, and for what the server writes later; the app itself knows already.
+      call("PUT", "/api/me/language", { token: token(), body: { language: choice.value } }).catch(() => {});
+    });
+  }
+  forget.addEventListener("click", () => confirmForget(token, onForgotten));
+}
+
+export async function load(token) {
+  tell("", "");
+  byId("forget-problem").textContent = "";
+  for (const choice of document.querySelectorAll('[name="language"]')) choice.checked = choice.value === lang();
+  try {
+    const me = await call("GET", "/api/me", { token });
+    if (document.activeElement !== username) username.value = me.tiktok_username;
+    byId("phone-of").textContent = say("phone_of", { name: me.name });
+  } catch (error) {
+    tell(error.message, "");
+  }
+}
+
+// Twice, because it cannot be undone.
+async function confirmForget(token, onForgotten) {
+  if (!forget.dataset.sure) {
+    forget.dataset.sure = "yes";
+    forget.textContent = say("forget_sure");
+    setTimeout(reset, SURE_MS);
+    return;
+  }
+  reset();
+  try {
+    await call("DELETE", "/api/me/token", { token: token() });
+  } catch (error) {
+    // A token that the server no longer knows is forgotten already.
+    if (error.code !== "unauthorized") {
+      byId("forget-problem").textContent = error.message;
+      return;
+    }
+  }
+  onForgotten();
+}
+
+function reset() {
+  delete forget.dataset.sure;
+  forget.textContent = say("forget");
+}
+
+function tell(problem, done) {
+  usernameProblem.textContent = problem;
+  saved.textContent = done;
+  username.setAttribute("aria-invalid", String(problem !== ""));
+}

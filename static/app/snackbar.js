@@ -1,0 +1,77 @@
+// The red message at the bottom: eight seconds, one at a time, waiting while somebody holds it.
+
+import { byId, element } from "./dom.js";
+import { say } from "./texts.js";
+
+const SHOWN_MS = 8_000;
+const MAX_QUEUED = 5;
+
+// The place is an alert that was there before its text, or screen readers would not read it out.
+const place = byId("snackbar");
+const queue = [];
+let shown = null;
+
+export function show(message, details, onDetails) {
+  const same = (other) => other.message === message && other.details === details;
+  if ((shown && same(shown)) || queue.some(same)) return;
+  queue.push({ message, details, onDetails });
+  if (queue.length > MAX_QUEUED) queue.shift();
+  if (shown === null) next();
+}
+
+function next() {
+  shown = queue.shift() ?? null;
+  if (shown === null) {
+    place.replaceChildren();
+    return;
+  }
+  const { message, details, onDetails } = shown;
+  const bar = element(
+    "div",
+    { className: "snackbar" },
+    element("p", { className: "snackbar-text" }, element("strong", { text: message }), element("span", { text: details })),
+  );
+  if (onDetails) {
+    const more = element("button", { text: say("details") });
+    more.type = "button";
+    more.addEventListener("click", () => {
+      next();
+      onDetails();
+    });
+    bar.append(more);
+  }
+  place.replaceChildren(bar);
+  time(bar);
+}
+
+// Counts down only while nobody presses, hovers or focuses it.
+function time(bar) {
+  const holds = new Set();
+  let left = SHOWN_MS;
+  let timer = 0;
+  let since = 0;
+  const run = () => {
+    since = performance.now();
+    timer = setTimeout(next, left);
+  };
+  const hold = (why) => {
+    if (holds.size === 0) {
+      clearTimeout(timer);
+      left -= performance.now() - since;
+    }
+    holds.add(why);
+  };
+  const release = (why) => {
+    if (holds.delete(why) && holds.size === 0 && bar.isConnected) run();
+  };
+  bar.addEventListener("pointerenter", () => hold("hover"));
+  bar.addEventListener("pointerleave", () => {
+    release("hover");
+    release("press");
+  });
+  bar.addEventListener("pointerdown", () => hold("press"));
+  for (const end of ["pointerup", "pointercancel"]) bar.addEventListener(end, () => release("press"));
+  bar.addEventListener("focusin", () => hold("focus"));
+  bar.addEventListener("focusout", () => release("focus"));
+  run();
+}
