@@ -24,7 +24,7 @@ export function open(error) {
   );
   const help = element("a", { text: say("error_help") });
   help.href = `/help/errors?lang=${lang()}#${encodeURIComponent(error.code)}`;
-  byId("sheet-facts").append(element("dd", { className: "wide" }, help));
+  byId("sheet-facts").append(element("dd", {}, help));
   before = document.activeElement;
   sheet.hidden = scrim.hidden = false;
   rest.inert = true;

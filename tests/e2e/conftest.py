@@ -90,7 +90,7 @@ def screenshot() -> Callable[[Page, str], Awaitable[None]]:
     async def take(page: Page, name: str) -> None:
         if os.environ.get("LIVERELAY_SCREENSHOTS"):
             IMAGES.mkdir(parents=True, exist_ok=True)
-            await page.screenshot(path=IMAGES / f"{name}.png")
+            await page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
     return take
 
