@@ -18,6 +18,7 @@ from TikTokLive.client.errors import (
     InitialCursorMissingError,
     PremiumEndpointError,
     SignAPIError,
+    SignatureRateLimitError,
     UserNotFoundError,
     UserOfflineError,
     WebcastBlockedError,
@@ -81,6 +82,8 @@ def classify(
     signed = [answer for answer in answers if answer.host_kind == "sign"]
     if signed and (failure := _of_sign_status(signed[-1], detail, now)) is not None:
         return failure
+    if any(isinstance(cause, SignatureRateLimitError) for cause in chain):
+        return SignRateLimited(detail, fallback_wait(None), None, now=now)
     if any(isinstance(cause, PremiumEndpointError) for cause in chain):
         return PremiumRequired(detail)
     if any(isinstance(cause, UserOfflineError) for cause in chain[:1]):
