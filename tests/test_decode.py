@@ -1,0 +1,271 @@
+"""TikTok's messages in our words: right against the library's own classes, unbroken by anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from TikTokLiveProto.v3.webcast.im import ControlAction, MemberMessageAction
+from TikTokLiveProto.v3.webcast.model import message as oracle
+from TikTokLiveProto.v3.webcast.model.message import WebcastChatMessage, WebcastMemberMessage
+
+from server.events import (
+    BattleStep,
+    Chat,
+    Control,
+    EmoteShow,
+    Envelope,
+    Follow,
+    GiftStep,
+    Like,
+    Question,
+    Share,
+    Subscribe,
+    Viewer,
+    ViewerJoin,
+)
+from server.upstream.decode import MAX_NUMBER, NAME_CHARS, TEXT_CHARS, BadPayload, decode
+from tests.tiktok import frames, gifts
+from tests.tiktok.message import Message, message
+from tests.tiktok.people import Person
+from tests.tiktok.traffic import Traffic
+
+FAN = Person(
+    "fan.one",
+    "Фанат",
+    id=7001,
+    moderator=True,
+    subscriber=True,
+    follow_status=1,
+    fans_level=12,
+    grade=33,
+)
+WHO = {
+    "user": "Фанат",
+    "username": "fan.one",
+    "user_id": "7001",
+    "avatar": FAN.picture,
+    "moderator": True,
+    "subscriber": True,
+    "follower": True,
+    "gifter_level": 33,
+    "member_level": 12,
+}
+LEFT, RIGHT = Person("left", id=1), Person("right", id=2)
+PICTURE = "https://p16.tiktokcdn.com/e.png"
+
+
+def decoded(sent: Message) -> Any:
+    """What a message becomes."""
+    received = decode(sent.method, sent.payload)
+    assert received is not None
+    assert received.msg_id == sent.msg_id
+    return received.event
+
+
+@pytest.mark.parametrize(
+    ("sent", "event"),
+    [
+        (frames.chat(FAN, "привет"), Chat(**WHO, message="привет")),
+        (frames.like(FAN, 15, 4200), Like(**WHO, count=15, total=4200)),
+        (frames.join(FAN), ViewerJoin(**WHO)),
+        (frames.join(FAN, key="x_follow_x"), ViewerJoin(**WHO)),
+        (frames.grand_join(FAN), ViewerJoin(**WHO)),
+        (frames.viewers(3, 70), Viewer(current=3, total=70)),
+        (frames.viewers(0, 0), Viewer(current=0, total=0)),
+        (frames.follow(FAN), Follow(**WHO)),
+        (frames.share(FAN), Share(**WHO)),
+        (frames.subscribe(FAN), Subscribe(**WHO)),
+        (frames.question(FAN, "как?"), Question(**WHO, message="как?")),
+        (frames.emote(FAN, PICTURE), EmoteShow(**WHO, picture=PICTURE)),
+        (
+            frames.envelope(FAN, 500),
+            Envelope(user="Фанат", user_id="7001", avatar=FAN.picture, diamonds=500),
+        ),
+        (frames.control(ControlAction.STREAM_PAUSED), Control(change="paused")),
+        (frames.control(ControlAction.STREAM_UNPAUSED), Control(change="resumed")),
+        (frames.control(ControlAction.STREAM_ENDED), Control(change="ended")),
+        (frames.control(ControlAction.STREAM_SUSPENDED), Control(change="ended")),
+    ],
+    ids=lambda value: value.method if isinstance(value, Message) else "",
+)
+def test_each_kind_of_message_becomes_its_event(sent: Message, event: object) -> None:
+    assert decoded(sent) == event
+
+
+def test_a_gift_keeps_what_counting_a_combo_needs() -> None:
+    step = decoded(frames.gift(FAN, gifts.ROSE, 3, group=55, to="guest.one"))
+    assert step == GiftStep(
+        who=step.who,
+        gift_id=str(gifts.ROSE.id),
+        gift_name="Rose",
+        unit_diamonds=gifts.ROSE.diamonds,
+        picture=gifts.ROSE.picture,
+        to="guest.one",
+        group="55",
+        count=3,
+        streakable=True,
+        ends=False,
+    )
+    assert msgspec.structs.asdict(step.who) == WHO
+    assert decoded(frames.gift(FAN, gifts.ROSE, 3, group=55, end=True)).ends
+    assert not decoded(frames.gift(FAN, gifts.LION)).streakable
+
+
+def test_a_battle_is_told_by_ids_until_names_are_known() -> None:
+    start = decoded(frames.battle_start(9, [LEFT, RIGHT]))
+    assert isinstance(start, BattleStep)
+    assert (start.phase, start.names) == ("start", {"1": "left", "2": "right"})
+    score = decoded(frames.battle_score(9, {LEFT: 30, RIGHT: 12}))
+    assert (score.phase, score.scores) == ("score", {"1": 30, "2": 12})
+
+
+def test_what_is_not_relayed_is_none_and_not_even_read() -> None:
+    assert decode("WebcastLinkLayerMessage", b"\xff\xff\xff") is None
+    assert decode("", b"") is None
+
+
+def test_a_broken_message_costs_only_itself() -> None:
+    with pytest.raises(BadPayload):
+        decode("WebcastChatMessage", b"\xff\xff\xff\xff")
+
+
+@pytest.mark.parametrize("method", [m for m in dir(oracle) if m.startswith("Webcast")])
+def test_an_empty_message_of_any_kind_breaks_nothing(method: str) -> None:
+    received = decode(method, b"")
+    assert received is None or received.msg_id == 0
+
+
+def test_broken_utf8_costs_a_character_not_the_message() -> None:
+    event = decoded(frames.chat(FAN, b"ok \xff\xfe \xed\xa0\x80 ok\x00"))
+    assert event.message.startswith("ok ")
+    assert event.message.endswith(" ok")
+    assert "\x00" not in event.message
+    event.message.encode()
+
+
+def test_what_strangers_write_is_cut_to_its_bound() -> None:
+    event = decoded(frames.chat(Person("u" * 5000, "н" * 5000), "ы" * 50_000))
+    assert event.message == "ы" * TEXT_CHARS
+    assert event.user == "н" * NAME_CHARS
+    assert event.username == "u" * NAME_CHARS
+
+
+def test_numbers_fit_what_javascript_holds() -> None:
+    event = decoded(frames.like(FAN, -5, 2**62))
+    assert (event.count, event.total) == (0, MAX_NUMBER)
+
+
+def test_only_https_pictures_are_passed_on() -> None:
+    event = decoded(frames.chat(Person("a", avatar="javascript:alert(1)"), "x"))
+    assert event.avatar == ""
+    event = decoded(frames.emote("a", "http://plain.example/e.png"))
+    assert event.picture == ""
+
+
+def test_who_has_no_nickname_is_shown_by_username() -> None:
+    user = {"id": 5, "display_id": "quiet"}
+    event = decoded(message(WebcastChatMessage, user=user, content="x"))
+    assert (event.user, event.username) == ("quiet", "quiet")
+
+
+def test_a_message_without_a_user_is_still_an_event() -> None:
+    event = decoded(message(WebcastChatMessage, content="x"))
+    assert (event.user, event.user_id, event.message) == ("", "", "x")
+
+
+def test_a_subscription_may_come_as_a_member_message() -> None:
+    sent = message(WebcastMemberMessage, user=FAN.encoded, action=MemberMessageAction.SUBSCRIBED)
+    assert decoded(sent) == Subscribe(**WHO)
+
+
+def test_real_traffic_says_what_the_library_reads_in_it() -> None:
+    """TikTokLiveProto's own classes are the oracle, on traffic of every kind."""
+    compared = 0
+    for sent in Traffic(seed=7).take(1500):
+        received = decode(sent.method, sent.payload)
+        assert received is not None, sent.method
+        ours = received.event
+        theirs = _library_class(sent.method).parse(sent.payload)
+        if isinstance(ours, Chat):
+            assert ours.message == theirs.content
+            assert ours.emotes == tuple(
+                msgspec.convert({"picture": e.emote.image.url_list[0], "at": e.index}, type(o))
+                for e, o in zip(theirs.emotes, ours.emotes, strict=True)
+            )
+        elif isinstance(ours, Like):
+            assert (ours.count, ours.total) == (theirs.count, theirs.total)
+        elif isinstance(ours, GiftStep):
+            assert (ours.count, ours.group) == (theirs.repeat_count, str(theirs.group_id))
+            assert ours.gift_name == theirs.gift.name
+            assert ours.unit_diamonds == theirs.gift.diamond_count
+            assert ours.ends == bool(theirs.repeat_end)
+        elif isinstance(ours, Viewer):
+            assert (ours.current, ours.total) == (theirs.total, theirs.total_user)
+        who = ours.who if isinstance(ours, GiftStep) else ours
+        if getattr(theirs, "user", None) is not None and hasattr(who, "username"):
+            assert who.username == theirs.user.display_id
+            assert who.user == theirs.user.nickname
+            assert who.user_id == str(theirs.user.id)
+            compared += 1
+    assert compared > 1000
+
+
+def _library_class(method: str) -> Any:
+    found = getattr(oracle, method, None)
+    if found is None:
+        from TikTokLiveProto.v3.webcast.model.message import redenvelope
+
+        found = getattr(redenvelope, method)
+    return found
+
+
+SAMPLES = list({sent.method: sent for sent in Traffic(seed=3).take(3000)}.values()) + [
+    frames.control(ControlAction.STREAM_ENDED),
+    frames.battle_start(9, [LEFT, RIGHT]),
+    frames.battle_score(9, {LEFT: 30, RIGHT: 12}),
+]
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from(SAMPLES),
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 4000),
+)
+def test_damaged_messages_are_events_or_bad_payloads_and_nothing_else(
+    sent: Message, damage: list[tuple[int, int]], cut: int
+) -> None:
+    payload = bytearray(sent.payload[: max(0, len(sent.payload) - cut % 64)])
+    for place, value in damage:
+        if payload:
+            payload[place % len(payload)] = value
+    try:
+        received = decode(sent.method, bytes(payload))
+    except BadPayload:
+        return
+    if received is not None:
+        # What leaves here must be sendable, whatever it says.
+        msgspec.json.encode(received.event)
+
+
+@given(st.sampled_from([sent.method for sent in SAMPLES]), st.binary(max_size=300))
+@example("WebcastChatMessage", b"\x0a\x00")
+def test_arbitrary_bytes_are_events_or_bad_payloads_and_nothing_else(
+    method: str, payload: bytes
+) -> None:
+    try:
+        received = decode(method, payload)
+    except BadPayload:
+        return
+    if received is not None:
+        msgspec.json.encode(received.event)
+
+
+def test_a_message_nested_ten_thousand_deep_breaks_nothing() -> None:
+    group = 15  # a start-group tag: the parser must descend for each
+    with pytest.raises(BadPayload):
+        decode("WebcastChatMessage", bytes([group << 3 | 3]) * 10_000)
