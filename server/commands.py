@@ -189,7 +189,7 @@ def _table(users: Sequence[User]) -> str:
 def _read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         try:
-            return sys.stdin.readline().rstrip("\r\n")
+            return sys.stdin.buffer.readline().decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise StartupError("--password-stdin: is not UTF-8 text") from None
     if not sys.stdin.isatty():

@@ -12,7 +12,8 @@ from TikTokLive.client import errors as library
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake
 
 from server.errors import AppError
-from server.upstream.failures import Answer, SignRateLimited, Stage, classify
+from server.upstream.failures import SignRateLimited, Stage, classify
+from server.upstream.http import Answer
 
 NOW = 1_790_000_000.0
 API = "/api-live/user/room/"

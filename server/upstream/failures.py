@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import httpx
 from TikTokLive.client.errors import (
@@ -37,6 +37,7 @@ from server.errors import (
     SignKeyInvalid,
     SignUnavailable,
 )
+from server.upstream.http import Answer
 from server.upstream.retry_after import LimitLabel, Wait, fallback_wait, read_label, read_wait
 
 #: Causes named in the log; a chain may be a circle.
@@ -49,18 +50,6 @@ class Stage(Enum):
     LOOKUP = "look-up"
     SIGN = "sign"
     PUSH = "push"
-
-
-class Answer(NamedTuple):
-    """One HTTP answer of the attempt. Headers and body are kept of the sign server's only."""
-
-    host_kind: Literal["app", "webcast", "sign"]
-    path: str
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    #: The body is JSON, whatever the status.
-    is_json: bool = False
 
 
 class SignRateLimited(RateLimited):

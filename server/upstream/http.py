@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import ssl
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import httpx
 import msgspec
-
-from server.upstream.failures import Answer
 
 #: A page or an API answer larger than this is not one of TikTok's.
 MAX_BODY_BYTES: Final = 2 << 20
@@ -25,6 +23,18 @@ MAX_ANSWERS: Final = 16
 ROOM_INFO_PATH: Final = "/room/info/"
 
 HostKind = Literal["app", "webcast", "sign"]
+
+
+class Answer(NamedTuple):
+    """One HTTP answer of the attempt. Headers and body are kept of the sign server's only."""
+
+    host_kind: HostKind
+    path: str
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    #: The body is JSON, whatever the status.
+    is_json: bool = False
 
 
 class AnswerTooLarge(httpx.TransportError):
