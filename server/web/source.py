@@ -31,10 +31,22 @@ FILES: Final = (
     "SECURITY.md",
     "LICENSE",
 )
-FOLDERS: Final = ("server", "templates", "static")
+FOLDERS: Final = ("server", "templates", "static", "tools")
 #: Code and its data; nothing that an operator may have left beside it.
 SUFFIXES: Final = frozenset(
-    {".py", ".toml", ".sql", ".html", ".js", ".css", ".svg", ".png", ".txt", ".webmanifest"}
+    {
+        ".binpb",
+        ".css",
+        ".html",
+        ".js",
+        ".png",
+        ".py",
+        ".sql",
+        ".svg",
+        ".toml",
+        ".txt",
+        ".webmanifest",
+    }
 )
 
 

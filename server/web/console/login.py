@@ -23,9 +23,11 @@ from server.web.console.session import (
 from server.web.keys import AUTH, SESSIONS
 from server.web.render import link, page_lang, render, text
 
-#: Where a login may lead: to a page of the console, nowhere else. No backslash and no control
-#: character, which browsers read as something else than they look like.
-NEXT_PAGE: Final = re.compile(r"/console/(?!login|logout)[\x21\x23-\x5b\x5d-\x7e]*")
+#: Where a login may lead: to a page of the console, nowhere else. The path has no dot and no
+#: escape, for browsers resolve those; the query has no character that they read in their own way.
+NEXT_PAGE: Final = re.compile(
+    r"/console/(?!login|logout)[\w/-]*(?:\?[\x21\x23-\x5b\x5d-\x7e]*)?", re.ASCII
+)
 MAX_NEXT: Final = 500
 
 
