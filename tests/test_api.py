@@ -7,79 +7,33 @@ import gzip
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, web
-from aiohttp.test_utils import TestClient, TestServer
 
-from server.config import Config, ServerSettings
 from server.errors import Internal, StoreUnavailable
 from server.store.database import Database
 from server.store.log import Entry
-from server.web import api, health, middlewares
-from server.web.auth import Auth
-from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, LOG, PHONES, ROOMS, USERS
+from server.web.keys import DATABASE
+from tests.liverelay import LiveRelay, config_for
+from tests.phone import Phone
+from tests.tiktok import TikTok
 
 Json = dict[str, Any]
-Client = TestClient[web.Request, web.Application]
-
-
-class Rooms:
-    """What the API asks of rooms."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, str] = {}
-        self.retries: dict[str, float] = {}
-        self.changed: list[str] = []
-
-    def state(self, creator: str) -> str:
-        return self.states.get(creator, "")
-
-    def retry_at(self, creator: str) -> float | None:
-        return self.retries.get(creator)
-
-    def settings_changed(self, creator: str) -> None:
-        self.changed.append(creator)
-
-
-class Phones:
-    """What the API asks of phones; notes what was stored when it was told."""
-
-    def __init__(self, database: Database) -> None:
-        self.moved: list[tuple[int, str]] = []
-        self.dropped: list[bytes] = []
-        self._database = database
-
-    async def user_changed(self, user_id: int) -> None:
-        user = await self._database.users.get(user_id)
-        assert user is not None
-        self.moved.append((user_id, user.tiktok_username))
-
-    def drop_token(self, token_hash: bytes) -> None:
-        self.dropped.append(token_hash)
-
-    def count(self) -> int:
-        return 7
-
-
-class EventLog:
-    """What the metrics ask of the event log."""
-
-    writer_failing = True
 
 
 class Api:
     """A running server with one user, and a client that knows their token."""
 
-    def __init__(self, client: Client, database: Database, rooms: Rooms, phones: Phones) -> None:
-        self.client = client
-        self.database = database
-        self.rooms = rooms
-        self.phones = phones
-        self.user_id = 0
-        self.token = ""
+    def __init__(self, relay: LiveRelay, user_id: int, token: str) -> None:
+        self.relay = relay
+        self.database: Database = relay.app[DATABASE]
+        self.user_id = user_id
+        self.token = token
 
     async def call(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, **options: Any
@@ -89,55 +43,44 @@ class Api:
         headers |= options.pop("headers", {})
         if body is not None:
             options["json"] = body
-        async with self.client.request(method, path, headers=headers, **options) as response:
+        url = self.relay.url + path
+        async with self.relay.http.request(method, url, headers=headers, **options) as response:
             raw = await response.read()
             decoded = json.loads(raw) if raw and "json" in response.content_type else raw.decode()
             return response.status, decoded, response
+
+    async def phone(self) -> Phone:
+        """A phone of the user that has got its first status."""
+        phone = await self.relay.phone(self.token)
+        await phone.expect("status")
+        return phone
 
 
 Start = Callable[..., Awaitable[Api]]
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start a server with changed [server] settings."""
-    database = await Database.open(tmp_path / "liverelay.db", serving=False)
-    clients: list[Client] = []
+async def start(tmp_path: Path, tiktok: TikTok) -> AsyncIterator[Start]:
+    """Start a server with changed [server] settings, and routes that fail in every way."""
+    async with AsyncExitStack() as stack:
 
-    async def start(**server: Any) -> Api:
-        config = Config(server=ServerSettings(**server))
-        app = web.Application()
-        rooms, phones = Rooms(), Phones(database)
-        app[CONFIG] = config
-        app[DATABASE] = database
-        app[USERS] = database.users
-        app[LOG] = database.log
-        app[AUTH] = Auth(config, database.users)
-        app[ROOMS] = rooms
-        app[PHONES] = phones
-        app[EVENT_LOG] = EventLog()
-        middlewares.install(app)
-        api.add_routes(app)
-        health.add_routes(app)
-        app.router.add_get("/broken", broken)
-        app.router.add_get("/api/broken", broken)
-        app.router.add_get("/api/late", broken_late)
-        app.router.add_get("/api/no-store", no_store)
-        app.router.add_get("/page", page)
-        app.router.add_get("/moved", moved)
-        client = TestClient(TestServer(app))
-        await client.start_server()
-        clients.append(client)
-        served = Api(client, database, rooms, phones)
-        user = await database.users.create("Анна", "anna")
-        served.user_id = user.user_id
-        served.token = await database.users.add_token(user.user_id)
-        return served
+        async def start(**server: Any) -> Api:
+            relay = LiveRelay(config_for(tmp_path, tiktok, server=server))
+            for path, handler in (
+                ("/broken", broken),
+                ("/api/broken", broken),
+                ("/api/late", broken_late),
+                ("/api/no-store", no_store),
+                ("/page", page),
+                ("/moved", moved),
+            ):
+                relay.app.router.add_get(path, handler)
+            await stack.enter_async_context(relay)
+            tiktok.creator("anna")  # not live, so that nothing is signed
+            user, token = await relay.user("anna", name="Анна")
+            return Api(relay, user.user_id, token)
 
-    yield start
-    for client in clients:
-        await client.close()
-    await database.close()
+        yield start
 
 
 @pytest.fixture
@@ -187,7 +130,7 @@ def assert_problem(answer: tuple[int, Any, ClientResponse], status: int, code: s
 async def test_a_pairing_code_becomes_a_token_once(served: Api) -> None:
     code = await served.database.users.add_pairing_code(served.user_id)
     status, body, response = await served.call("POST", "/api/pair", {"code": code}, token="")
-    port = served.client.port
+    port = served.relay.port
     assert status == 201
     assert body.keys() == {"user_id", "token", "ws_url"}
     assert (body["user_id"], body["ws_url"]) == (served.user_id, f"ws://127.0.0.1:{port}/ws")
@@ -240,11 +183,15 @@ async def test_me_is_the_tokens_user(served: Api) -> None:
     )
 
 
-async def test_me_tells_the_rooms_state_and_when_it_looks_again(served: Api) -> None:
-    served.rooms.states["anna"] = "waiting"
-    served.rooms.retries["anna"] = 1_790_000_000.2
+async def test_me_tells_the_rooms_state_and_when_it_looks_again(
+    served: Api,
+) -> None:
+    phone = await served.phone()
+    await phone.expect("status", state="waiting")
     _, me, _ = await served.call("GET", "/api/me")
-    assert me["room"] == {"state": "waiting", "retry_at": "2026-09-21T14:13:21Z"}
+    assert me["room"]["state"] == "waiting"
+    looks_at = datetime.fromisoformat(me["room"]["retry_at"])
+    assert looks_at > datetime.now(UTC)
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "a b"])
@@ -293,9 +240,10 @@ async def test_language_is_kept(served: Api) -> None:
 
 
 async def test_the_token_ends_and_its_phones_are_told(served: Api) -> None:
+    phone = await served.phone()
     status, _, _ = await served.call("DELETE", "/api/me/token")
     assert status == 204
-    assert len(served.phones.dropped) == 1
+    await phone.expect_error("unauthorized")
     assert_problem(await served.call("GET", "/api/me"), 401, "unauthorized")
 
 
@@ -303,24 +251,30 @@ async def test_the_token_ends_and_its_phones_are_told(served: Api) -> None:
 
 
 async def test_a_username_is_normalised_stored_and_then_told(served: Api) -> None:
+    phone = await served.phone()
     body = {"tiktok_username": " https://www.tiktok.com/@Boris.B/live?x=y "}
     status, me, _ = await served.call("PUT", "/api/me/tiktok-username", body)
     assert (status, me["tiktok_username"]) == (200, "boris.b")
-    assert served.phones.moved == [(served.user_id, "boris.b")]
+    moved = await phone.expect("status", tiktok_username="boris.b")
+    assert moved["state"] == "connecting"
 
 
 async def test_an_empty_username_clears_it(served: Api) -> None:
+    phone = await served.phone()
     status, me, _ = await served.call("PUT", "/api/me/tiktok-username", {"tiktok_username": "  "})
     assert (status, me["tiktok_username"], me["room"]) == (200, "", {"state": "stopped"})
-    assert served.phones.moved == [(served.user_id, "")]
+    await phone.expect_error("username_required")
 
 
 @pytest.mark.parametrize("name", ["../../x", "a?b=1", "a\x00b", "a" * 10_000, "\u202ex", "x."])
 async def test_a_hostile_username_changes_nothing(served: Api, name: str) -> None:
+    phone = await served.phone()
     answer = await served.call("PUT", "/api/me/tiktok-username", {"tiktok_username": name})
     body = assert_problem(answer, 422, "invalid_username")
     assert len(body["detail"]) < 300
-    assert served.phones.moved == []
+    await phone.send(action="ping")
+    await phone.expect("pong")
+    assert {frame["tiktok_username"] for frame in phone.of("status")} == {"anna"}
     user = await served.database.users.get(served.user_id)
     assert user is not None
     assert user.tiktok_username == "anna"
@@ -340,9 +294,23 @@ async def test_of_a_sign_key_only_its_end_comes_back(served: Api) -> None:
     status, me, response = await served.call("PUT", "/api/me/sign-key", key)
     assert (status, me["sign_key_last4"]) == (200, "Wm9x")
     assert "euler" not in await response.text()
-    assert served.rooms.changed == ["anna"]
     status, me, _ = await served.call("PUT", "/api/me/sign-key", {"sign_api_key": ""})
     assert (status, me["sign_key_last4"]) == (200, "")
+
+
+async def test_an_own_key_mends_at_once_what_stood_against_the_servers(
+    served: Api, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna", live=True)
+    tiktok.sign.scripts_by_key[""] = 401
+    for _ in range(2):
+        phone = await served.relay.phone(served.token)
+        await phone.expect_error("sign_key_invalid")
+    assert len(tiktok.sign.requests) == 1
+    await served.call("PUT", "/api/me/sign-key", {"sign_api_key": "euler_NzQ4MzYwWm9x"})
+    phone = await served.relay.phone(served.token)
+    await phone.expect_live()
+    assert tiktok.sign.requests[-1].key == "euler_NzQ4MzYwWm9x"
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 257, "with a space", "ключ-ключ", "line\nbreak"])
@@ -536,7 +504,7 @@ async def test_the_access_line_never_holds_a_path(
         await served.call("GET", "/moved", allow_redirects=False)
     lines = [r.getMessage() for r in caplog.records if r.name == "server.web.middlewares"]
     assert [line.rsplit(" ", 3)[0] for line in lines] == [
-        "GET (no route) 404",
+        "GET /ws/{token} 400",
         "GET /api/me 200",
         "GET /moved 303",
     ]
@@ -550,7 +518,7 @@ async def test_a_foreign_host_is_misdirected(served: Api) -> None:
     foreign = {"Host": "evil.example"}
     assert_problem(await served.call("GET", "/api/me", headers=foreign), 421, "bad_request")
     status, text, response = await served.call("GET", "/page", headers=foreign)
-    assert (status, response.content_type) == (421, "text/plain")
+    assert (status, response.content_type) == (421, "text/html")
     assert "allowed_hosts" in text
     status, _, _ = await served.call("GET", "/api/me", headers={"Host": "LOCALHOST:1"})
     assert status == 200
@@ -559,7 +527,7 @@ async def test_a_foreign_host_is_misdirected(served: Api) -> None:
 async def test_pages_carry_the_policy(served: Api) -> None:
     _, _, response = await served.call("GET", "/page")
     policy = response.headers["Content-Security-Policy"]
-    host = f"127.0.0.1:{served.client.port}"
+    host = f"127.0.0.1:{served.relay.port}"
     assert "default-src 'none'" in policy
     assert f"connect-src 'self' ws://{host} wss://{host};" in policy
     assert "unsafe" not in policy
@@ -572,16 +540,21 @@ async def test_pages_carry_the_policy(served: Api) -> None:
 
 async def test_it_lives_and_is_ready(served: Api) -> None:
     assert (await served.call("GET", "/healthz"))[:2] == (200, {"status": "ok"})
-    assert (await served.call("GET", "/readyz"))[:2] == (200, {"status": "ready", "store": True})
+    # The library loads in the background; a room that has looked the creator up has it.
+    await (await served.phone()).expect("status", state="waiting")
+    ready = {"status": "ready", "store": True, "tiktok": True}
+    assert (await served.call("GET", "/readyz"))[:2] == (200, ready)
 
 
 async def test_metrics_are_for_this_machine_or_who_has_the_token(start: Start) -> None:
     served = await start(metrics_token="metrics-1234")
     forwarded = {"X-Forwarded-For": "10.0.0.1"}
+    phone = await served.phone()
     status, text, _ = await served.call("GET", "/metrics", token="")
     assert status == 200
-    assert "liverelay_phones 7.0" in text
-    assert "liverelay_event_log_failing 1.0" in text
+    assert "liverelay_phones 1.0" in text
+    assert "liverelay_event_log_failing 0.0" in text
+    await phone.close()
     assert (await served.call("GET", "/metrics", token="", headers=forwarded))[0] == 401
     answer = await served.call("GET", "/metrics", token="metrics-1234", headers=forwarded)
     assert answer[0] == 200

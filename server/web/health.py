@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from server.errors import StoreUnavailable
 from server.web.auth import bearer_token
-from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, PHONES
+from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, PHONES, TIKTOK
 
 #: A database that takes longer serves nobody.
 READY_TIMEOUT_S: Final = 3.0
@@ -50,14 +50,16 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """The store answers; it is open only when it is migrated and the upstream library is loaded."""
+    """The store, which is open only when it is migrated, answers, and TikTokLive is loaded."""
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            ready = await request.app[DATABASE].ready()
+            store = await request.app[DATABASE].ready()
     except (StoreUnavailable, TimeoutError):
-        ready = False
+        store = False
+    tiktok = request.app[TIKTOK].ready
+    ready = store and tiktok
     return web.json_response(
-        {"status": "ready" if ready else "unavailable", "store": ready},
+        {"status": "ready" if ready else "unavailable", "store": store, "tiktok": tiktok},
         status=HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
         headers={hdrs.CACHE_CONTROL: "no-store"},
     )
