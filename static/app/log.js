@@ -15,23 +15,29 @@ const known = new Set();
 const key = (frame) => frame.id ?? frame.ref ?? `${frame.type} ${frame.ts}`;
 
 export function add(frame) {
-  if (known.has(key(frame))) return;
   const reading = window.scrollY > READING_PX;
   const height = document.documentElement.scrollHeight;
-  list.prepend(row(frame));
+  insert(frame);
   if (reading) window.scrollBy(0, document.documentElement.scrollHeight - height);
-  while (list.childElementCount > MAX_ROWS) drop(list.lastElementChild);
   showEmpty();
 }
 
-// What was before, newest first, under what is there.
-export function addOlder(frames) {
-  for (const frame of frames) {
-    if (list.childElementCount >= MAX_ROWS) break;
-    if (!known.has(key(frame))) list.append(row(frame));
-  }
+// What the server has kept from before this page.
+export function addHistory(frames) {
+  frames.forEach(insert);
   showEmpty();
 }
+
+// By time, not by arrival: history may come after the first live events, and a replay after an error.
+function insert(frame) {
+  if (known.has(key(frame))) return;
+  let older = list.firstElementChild;
+  while (older !== null && isNewer(older.frame, frame)) older = older.nextElementSibling;
+  list.insertBefore(row(frame), older);
+  while (list.childElementCount > MAX_ROWS) drop(list.lastElementChild);
+}
+
+const isNewer = (one, other) => (one.ts - other.ts || (one.id ?? 0) - (other.id ?? 0)) > 0;
 
 export function clear() {
   list.replaceChildren();
@@ -46,7 +52,7 @@ function row(frame) {
   const text = element("bdi", { className: "row-text", text: textOf(frame) });
   const made = element("li", {}, element("span", { className: "tag", text: `[${frame.type}]` }), time, text);
   made.dataset.type = frame.type;
-  made.key = key(frame);
+  made.frame = frame;
   if (frame.ref) text.append(" ", element("code", { className: "ref", text: frame.ref }));
   return made;
 }
@@ -57,7 +63,7 @@ function textOf(frame) {
 }
 
 function drop(old) {
-  known.delete(old.key);
+  known.delete(key(old.frame));
   old.remove();
 }
 

@@ -80,11 +80,11 @@ function linked(now) {
 async function loadHistory(lastId) {
   if (!historyWanted) return;
   historyWanted = false;
-  const before = lastId ? `&before=${lastId + 1}` : "";
+  const before = lastId === undefined ? "" : `&before=${lastId + 1}`;
   const mine = relay;
   try {
     const { events } = await call("GET", `/api/me/events?limit=${HISTORY_ROWS}${before}`, { token });
-    if (relay === mine) log.addOlder(events);
+    if (relay === mine) log.addHistory(events);
   } catch {
     // the connection tells what is wrong
   }
