@@ -92,6 +92,45 @@ def test_a_group_gets_what_it_asked_for() -> None:
 
 
 @given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=300),
+    st.lists(st.integers(1, 5), max_size=300),
+    st.integers(1, 400),
+    st.integers(0, 2000),
+)
+def test_what_a_crash_lost_is_never_lost_in_silence(
+    before: list[int], after: list[int], count: int, since: int
+) -> None:
+    """The log has what came before a crash; then ids are missing; then the next run goes on."""
+    ring, published, entry_id = make(count=count), [], 0
+    for pause in before:
+        entry_id += pause
+        published.append(entry_id)
+        ring.append(slot(entry_id))
+    lost_from, lost_until = entry_id + 1, entry_id + 50
+    published += range(lost_from, lost_until + 1)
+    ring.append(Slot(entry_id, "gap", b"gap", 0.0, until=lost_until))
+    entry_id = lost_until
+    for pause in after:
+        entry_id += pause
+        published.append(entry_id)
+        ring.append(slot(entry_id))
+    since = min(since, entry_id)
+    begin, missing = ring.after(since)
+    told: set[int] = set()
+    if missing is not None:
+        told.update(range(missing.from_id, missing.to_id + 1))
+    for found in ring.between(begin, ring.end):
+        if found.type == "gap":
+            told.update(range(found.id + 1, found.until + 1))
+        else:
+            assert found.id > since
+            assert found.id not in told
+            told.add(found.id)
+    assert {number for number in published if number > since} <= told
+    assert all(number > since for number in told)
+
+
+@given(
     st.lists(st.integers(1, 5), min_size=1, max_size=600),
     st.integers(1, 400),
     st.integers(0, 2000),

@@ -33,7 +33,8 @@ class Slot(NamedTuple):
     """One frame. `id` is its own, or, for a gap, that of the frame before it.
 
     `wire` is the WebSocket frame's bytes, per language where it holds a text of ours. `at` is
-    monotonic seconds. `live_steps` marks a combo's step, which only combo=live phones get.
+    monotonic seconds. `live_steps` marks a combo's step, which only combo=live phones get. `until`
+    is the last id that a restart's gap stands for.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Slot(NamedTuple):
     wire: bytes | dict[str, bytes]
     at: float
     live_steps: bool = False
+    until: int = 0
 
     def bytes_for(self, group: Group) -> bytes:
         """What phones of this group are sent for the slot; empty when it is not for them."""
@@ -122,11 +124,15 @@ class Ring:
     def after(self, since_id: int) -> tuple[int, Missing | None]:
         """Where replay after `since_id` begins, and what is missing before that, if anything.
 
-        A gap that stands right after `since_id` is replayed, for the phone may not have had it.
+        A gap that stands right after `since_id` is replayed, for the phone may not have had it. Of
+        a restart's gap that began before it, the rest is missing.
         """
         if since_id < self.floor_id:
             return self._base, Missing(self.floor_reason, since_id + 1, self.floor_id)
         begin = bisect_right(self._slots, since_id, key=_id)
+        hole = self._slots[begin - 1] if begin else None
+        if hole is not None and hole.id < since_id < hole.until:
+            return self._base + begin, Missing("restart", since_id + 1, hole.until)
         first_equal = bisect_left(self._slots, since_id, key=_id)
         while begin > first_equal and self._slots[begin - 1].type == "gap":
             begin -= 1
@@ -154,7 +160,8 @@ class Ring:
             size += _size(slot)
             drop += 1
         if drop:
-            self.floor_id = max(self.floor_id, self._slots[drop - 1].id)
+            gone = self._slots[:drop]
+            self.floor_id = max(self.floor_id, gone[-1].id, max(slot.until for slot in gone))
             self.floor_reason = "window"
             del self._slots[:drop]
             self._base += drop

@@ -296,7 +296,8 @@ class Room:
         if lost_until:
             from_id = self._ring.last_id + 1
             gap = Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until)
-            self._ring.append(Slot(from_id - 1, "gap", messages.wire(gap), time.monotonic()))
+            wire = messages.wire(gap)
+            self._ring.append(Slot(from_id - 1, "gap", wire, time.monotonic(), until=lost_until))
         for entry in entries[len(before) :]:
             self._ring.append(_slot(entry))
         self._ring.last_id = max(self._ring.last_id, last_id)
