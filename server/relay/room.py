@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from server.config import Config
 from server.events import BattleStep, Control, GiftStep, LiveEvent, Received
-from server.relay import messages
+from server.relay import messages, replay
 from server.relay.battles import Battles
 from server.relay.combos import Combos, Counted
 from server.relay.dedupe import SeenMessages
@@ -23,26 +23,13 @@ from server.relay.fanout import Fanout
 from server.relay.messages import Gap, State, Status
 from server.relay.notices import LANGS, Lang, Notice, rfc3339, state_text
 from server.relay.outbox import Outbox
-from server.relay.ring import Missing, Ring, RingBudget, Slot
+from server.relay.replay import Since
+from server.relay.ring import Ring, RingBudget, Slot
 from server.relay.tally import Tally
 from server.relay.visits import Visits
-from server.store.log import Entry
 
 #: States in which the phone's creator is on the air.
 CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
-
-
-class Since(NamedTuple):
-    """Where a returning phone left off.
-
-    From its query (`since`, `epoch`), or, when `cut_off`, from our own note about a phone that was
-    too slow: then what its transport still held is lost as well.
-    """
-
-    id: int
-    epoch: str
-    cut_off: bool = False
-    asked: bool = True
 
 
 class Member:
@@ -131,7 +118,7 @@ class Room:
                 outbox.last_id = since.id
         recovered = known if since is not None and since.asked else None
         outbox.write(messages.wire(self._first_status(member.lang, recovered)))
-        for gap in _gaps(since, missing) if known else ():
+        for gap in replay.gaps(since, missing) if known else ():
             outbox.write(messages.wire(gap))
         self._members[outbox] = member
         self._visits.joined(self.creator, member.user_id, outbox.last_id + 1)
@@ -285,22 +272,7 @@ class Room:
     async def load(self) -> None:
         """Take up where the log left off. Raises StoreUnavailable."""
         self.epoch = await self._log.epoch(self.creator)
-        last_id = self._log.last_id
-        entries = await self._log.tail(self.creator, limit=self._config.rooms.backlog)
-        whole = self._log.keeps_live_events and len(entries) < self._config.rooms.backlog
-        self._ring.floor_id = 0 if whole else (entries[0].id - 1 if entries else last_id)
-        lost_until = self._log.lost_until_id
-        before = [entry for entry in entries if entry.id <= lost_until]
-        for entry in before:
-            self._ring.append(_slot(entry))
-        if lost_until:
-            from_id = self._ring.last_id + 1
-            gap = Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until)
-            wire = messages.wire(gap)
-            self._ring.append(Slot(from_id - 1, "gap", wire, time.monotonic(), until=lost_until))
-        for entry in entries[len(before) :]:
-            self._ring.append(_slot(entry))
-        self._ring.last_id = max(self._ring.last_id, last_id)
+        await replay.refill(self._ring, self._log, self.creator, self._config.rooms.backlog)
 
     def fail(self, notice: Notice) -> None:
         """Tell every phone why, once, and log it for each user; they close, and the room after."""
@@ -322,25 +294,6 @@ class Room:
         self._fanout.close()
         self._members.clear()
         self._ring.clear()
-
-
-def _gaps(since: Since | None, missing: Missing | None) -> list[Gap]:
-    """What a replay begins with when it is not whole."""
-    if since is not None and since.cut_off:
-        if missing is not None:
-            return [
-                Gap(ts=_now_ms(), reason="too_slow", from_id=missing.from_id, to_id=missing.to_id)
-            ]
-        return [] if since.asked else [Gap(ts=_now_ms(), reason="too_slow")]
-    if missing is None:
-        return []
-    return [Gap(ts=_now_ms(), reason=missing.reason, from_id=missing.from_id, to_id=missing.to_id)]
-
-
-def _slot(entry: Entry) -> Slot:
-    """A frame of the log, as it was sent."""
-    wire = messages.text_frame(entry.frame.encode())
-    return Slot(entry.id, entry.type, wire, time.monotonic())
 
 
 def _now_ms() -> int:

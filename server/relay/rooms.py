@@ -14,8 +14,9 @@ from server.relay.cooldowns import Cooldowns
 from server.relay.eventlog import EventLog
 from server.relay.keeper import Keeper
 from server.relay.notices import Notice, notice
+from server.relay.replay import Since
 from server.relay.ring import RingBudget
-from server.relay.room import Member, Room, Since
+from server.relay.room import Member, Room
 from server.relay.visits import Visits
 from server.tasks import TaskOwner
 from server.upstream.guard import Guard

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from server.events import LIVE_EVENT_TYPES
 from server.relay.notices import LANGS, Lang
+from server.relay.replay import Since
 from server.relay.ring import Combo, Group
-from server.relay.room import Since
 
 #: What an app says of itself, shown to support.
 DEVICE_CHARS: Final = 64

@@ -22,7 +22,7 @@ from server.errors import (
 from server.relay import messages
 from server.relay.eventlog import EventLog
 from server.relay.notices import Lang, Notice, notice
-from server.relay.room import Since
+from server.relay.replay import Since
 from server.relay.rooms import Rooms
 from server.store.users import TokenOwner, User, Users
 from server.web.auth import SUBPROTOCOL, Auth, socket_token

@@ -1,0 +1,71 @@
+"""What a returning phone is owed: where it left off, the gaps that its replay begins with, and a
+new room's ring filled from the log.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from server.relay import messages
+from server.relay.eventlog import EventLog
+from server.relay.messages import Gap
+from server.relay.ring import Missing, Ring, Slot
+from server.store.log import Entry
+
+
+class Since(NamedTuple):
+    """Where a returning phone left off.
+
+    From its query (`since`, `epoch`), or, when `cut_off`, from our own note about a phone that was
+    too slow: then what its transport still held is lost as well.
+    """
+
+    id: int
+    epoch: str
+    cut_off: bool = False
+    asked: bool = True
+
+
+async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> None:
+    """Fill a new room's ring with what the log has of its creator. What a crash may have lost is a
+    gap in its place. Raises StoreUnavailable.
+    """
+    last_id = log.last_id
+    entries = await log.tail(creator, limit=backlog)
+    whole = log.keeps_live_events and len(entries) < backlog
+    ring.floor_id = 0 if whole else (entries[0].id - 1 if entries else last_id)
+    lost_until = log.lost_until_id
+    before = [entry for entry in entries if entry.id <= lost_until]
+    for entry in before:
+        ring.append(_slot(entry))
+    if lost_until:
+        from_id = ring.last_id + 1
+        wire = messages.wire(Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until))
+        ring.append(Slot(from_id - 1, "gap", wire, time.monotonic(), until=lost_until))
+    for entry in entries[len(before) :]:
+        ring.append(_slot(entry))
+    ring.last_id = max(ring.last_id, last_id)
+
+
+def gaps(since: Since | None, missing: Missing | None) -> list[Gap]:
+    """What a replay begins with when it is not whole."""
+    if since is not None and since.cut_off:
+        if missing is not None:
+            return [
+                Gap(ts=_now_ms(), reason="too_slow", from_id=missing.from_id, to_id=missing.to_id)
+            ]
+        return [] if since.asked else [Gap(ts=_now_ms(), reason="too_slow")]
+    if missing is None:
+        return []
+    return [Gap(ts=_now_ms(), reason=missing.reason, from_id=missing.from_id, to_id=missing.to_id)]
+
+
+def _slot(entry: Entry) -> Slot:
+    """A frame of the log, as it was sent."""
+    wire = messages.text_frame(entry.frame.encode())
+    return Slot(entry.id, entry.type, wire, time.monotonic())
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
