@@ -43,7 +43,7 @@ from server.web.keys import (
     TIKTOK,
     USERS,
 )
-from server.web.phone import Phones
+from server.web.phones import Phones
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from server.usernames import normalise
 from server.web.options import PhoneOptions
 
 if TYPE_CHECKING:
-    from server.web.phone import Phones
+    from server.web.phones import Phones
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # names for the type checker: importing them here would close
     from server.store.users import Users
     from server.upstream.tiktok import TikTok
     from server.web.auth import Auth
-    from server.web.phone import Phones
+    from server.web.phones import Phones
 
 CONFIG: Final[web.AppKey[Config]] = web.AppKey("config")
 DATABASE: Final[web.AppKey[Database]] = web.AppKey("database")

@@ -1,0 +1,96 @@
+"""What phones may hold: so many for a user, an address, a server, and creators at one time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from tests.conftest import Serve
+from tests.phone import Phone
+from tests.tiktok import TikTok
+
+
+async def test_one_phone_too_many_is_told_when_all_others_are_alive(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna")
+    relay = await serve(limits={"connections_per_user": 2})
+    _, token = await relay.user("anna")
+    phones = [await relay.phone(token) for _ in range(2)]
+    answering = [asyncio.ensure_future(phone.expect("pong")) for phone in phones]
+    extra = await relay.phone(token)
+    error = await extra.expect_error("too_many_connections")
+    assert extra.close_code == 1008
+    assert 28 <= error["retry_after"] <= 30
+    for phone in phones:
+        await phone.send(action="ping")
+    assert all(await asyncio.gather(*answering))
+
+
+async def test_a_phone_that_is_gone_makes_place_for_the_one_that_comes(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna")
+    relay = await serve(limits={"connections_per_user": 1})
+    _, token = await relay.user("anna")
+    headers = {"Authorization": f"Bearer {token}"}
+    gone = Phone(await relay.http.ws_connect(f"{relay.url}/ws", headers=headers, autoping=False))
+    fresh = await relay.phone(token)
+    assert (await fresh.expect("status"))["tiktok_username"] == "anna"
+    while (message := await gone.ws.receive()).type is not aiohttp.WSMsgType.CLOSE:
+        assert message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING}
+    assert message.data == 1008
+
+
+async def test_a_burst_of_one_users_phones_stays_within_the_limit(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna")
+    relay = await serve(limits={"connections_per_user": 3})
+    _, token = await relay.user("anna")
+    phones = await asyncio.gather(*(relay.phone(token) for _ in range(20)))
+    first = await asyncio.gather(*(phone.next() for phone in phones))
+    kinds = [frame["type"] for frame in first if frame]
+    assert kinds.count("status") == 3
+    assert kinds.count("error") == 17
+    assert relay.phones.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "close_code"),
+    [
+        ({"connections_per_ip": 2}, "too_many_connections", 1008),
+        ({"max_connections": 2}, "server_full", 1011),
+    ],
+)
+async def test_an_address_and_a_server_have_their_limits(
+    limits: dict[str, int], code: str, close_code: int, serve: Serve, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna")
+    relay = await serve(limits=limits)
+    held = [await relay.phone_of("anna") for _ in range(2)]
+    extra = await relay.phone_of("anna")
+    error = await extra.expect_error(code)
+    assert extra.close_code == close_code
+    assert 28 <= error["retry_after"] <= 30
+    await held.pop().close()
+    again = await relay.phone_of("anna")
+    assert (await again.next() or {})["type"] == "status"
+
+
+async def test_creators_have_their_limit_and_those_who_are_in_stay(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    for name in ("anna", "boris"):
+        tiktok.creator(name)
+    relay = await serve(rooms={"max_rooms": 1})
+    first = await relay.phone_of("anna")
+    await first.expect("status", state="waiting")
+    second = await relay.phone_of("boris")
+    await second.expect_error("server_full")
+    assert second.close_code == 1011
+    third = await relay.phone_of("anna")
+    await third.expect("status", state="waiting")
+    assert not first.of("error")
