@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from server.web.connection import MAX_UNREAD_BYTES
 from tests.conftest import Serve
 from tests.phone import Phone
 from tests.tiktok import TikTok
@@ -94,3 +95,26 @@ async def test_creators_have_their_limit_and_those_who_are_in_stay(
     third = await relay.phone_of("anna")
     await third.expect("status", state="waiting")
     assert not first.of("error")
+
+
+async def test_a_phone_that_asks_and_never_reads_holds_bounded_memory(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    relay = await serve()
+    _, token = await relay.user("anna")
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port, limit=1024)
+    writer.write(
+        f"GET /ws/{token}?live=manual HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    ping = b'{"action":"ping"}'
+    frame = bytes((0x81, 0x80 | len(ping))) + b"\0\0\0\0" + ping
+    await reader.readuntil(b"\r\n\r\n")
+    for _ in range(400):
+        writer.write(frame * 1000)
+        await writer.drain()
+    # All of it has been taken in, or drain() would wait; what the server holds is its own bound.
+    (connection,) = relay.phones._all()
+    assert connection._transport.get_write_buffer_size() <= MAX_UNREAD_BYTES + 1024
+    writer.transport.abort()

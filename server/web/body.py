@@ -1,4 +1,4 @@
-"""Reading a JSON body: how much, for how long, and into which shape. No call's own rules here."""
+"""Reading a body: how much, for how long, and JSON into which shape. No call's own rules here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def read_json(request: web.Request, model: type[T]) -> T:
     """The JSON body as `model`; unknown fields are ignored, so that newer apps work."""
     if request.content_type != "application/json":
         raise NotJson
-    body = await _read(request)
+    body = await read_bounded(request, MAX_BODY_BYTES)
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
@@ -29,16 +29,17 @@ async def read_json(request: web.Request, model: type[T]) -> T:
         raise BadJson from None
 
 
-async def _read(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise BodyTooBig(str(MAX_BODY_BYTES))
+async def read_bounded(request: web.Request, max_bytes: int) -> bytes:
+    """The whole body. Raises BodyTooBig past `max_bytes`, BodyTooSlow past BODY_TIMEOUT_S."""
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooBig(str(max_bytes))
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise BodyTooBig(str(MAX_BODY_BYTES))
+                if len(body) > max_bytes:
+                    raise BodyTooBig(str(max_bytes))
     except TimeoutError:
         raise BodyTooSlow from None
     return bytes(body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -41,8 +40,8 @@ HEARTBEAT_S: Final = 25.0
 CLOSE_TIMEOUT_S: Final = 2.0
 #: Frames that are no commands: this many a minute are answered, one more closes.
 BAD_MESSAGES_PER_MINUTE: Final = 10
-#: Unsent bytes the kernel takes from us: more would hide how late a phone is.
-NOTSENT_LOWAT_BYTES: Final = 16_384
+#: A phone that asks but reads nothing gets no more answers while this many bytes wait for it.
+MAX_UNREAD_BYTES: Final = 1 << 20
 PING_FRAME: Final = b"\x89\x00"
 
 
@@ -230,7 +229,7 @@ class Connection:
                 self._end(told)
         elif message.type is WSMsgType.BINARY:
             self._count_bad(BadMessage("binary frame"))
-        elif message.type is WSMsgType.PING:
+        elif message.type is WSMsgType.PING and self._reads():
             self._write(bytes((0x8A, len(message.data))) + message.data)
 
     async def _obey(self, command: messages.AnyCommand) -> None:
@@ -246,7 +245,8 @@ class Connection:
                     self._leave()
                     self._write_stopped()
             case Ping():
-                self._tell(Pong(ts=int(time.time() * 1000)))
+                if self._reads():
+                    self._tell(Pong(ts=int(time.time() * 1000)))
             case _:
                 pass
 
@@ -255,10 +255,14 @@ class Connection:
         stays_open = error.code == "invalid_username"
         told = notice(error, creator=self.creator)
         self._phones.log_notice(told, self.user_id, self._lang, closing=not stays_open)
-        if stays_open:
-            self._tell(told.frame(self._lang, closing=False))
-        else:
+        if not stays_open:
             self._end(told)
+        elif self._reads():
+            self._tell(told.frame(self._lang, closing=False))
+
+    def _reads(self) -> bool:
+        """Whether answers still reach the phone, or only pile up."""
+        return self._transport.get_write_buffer_size() <= MAX_UNREAD_BYTES
 
     def _count_bad(self, error: BadMessage) -> None:
         now = time.monotonic()
@@ -293,10 +297,3 @@ class Connection:
                 )
             )
         )
-
-
-def tune_socket(transport: asyncio.Transport) -> None:
-    """Keep the kernel from hiding megabytes of lateness."""
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
