@@ -42,6 +42,7 @@ from server.web.keys import (
     SESSIONS,
     TIKTOK,
     USERS,
+    VISITS,
 )
 from server.web.phones import Phones
 
@@ -184,6 +185,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     visits = Visits(app[LOG], config.rooms.linger_s)
     rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits)
     app[ROOMS] = rooms
+    app[VISITS] = visits
     app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG])
     try:
         yield

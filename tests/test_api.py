@@ -21,7 +21,7 @@ from server.store.log import Entry
 from server.web.keys import DATABASE
 from tests.liverelay import LiveRelay, config_for
 from tests.phone import Phone
-from tests.tiktok import TikTok
+from tests.tiktok import TikTok, frames
 
 Json = dict[str, Any]
 
@@ -363,6 +363,34 @@ async def test_the_log_can_be_narrowed_to_types(served: Api) -> None:
     assert [frame["id"] for frame in page["events"]] == [3, 1]
     _, page, _ = await served.call("GET", "/api/me/events?types=nonsense")
     assert page == {"events": [], "next_before": None}
+
+
+async def test_the_log_holds_what_the_users_phones_were_given_and_no_more(
+    served: Api, tiktok: TikTok
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    other = await served.relay.phone_of("anna")
+    await other.expect_live()
+
+    async def say(text: str) -> None:
+        await creator.send(frames.chat("fan", text))
+        await other.expect("chat", message=text)
+
+    await say("before")
+    phone = await served.phone()
+    await say("during")
+    await phone.expect("chat", message="during")
+    await phone.send(action="disconnect_tiktok")
+    await phone.expect("status", state="stopped")
+    await say("after")
+    _, page, _ = await served.call("GET", "/api/me/events?types=chat")
+    assert [frame["message"] for frame in page["events"]] == ["during"]
+    await phone.send(action="connect_tiktok")
+    await phone.expect_live()
+    await say("again")
+    await phone.expect("chat", message="again")
+    _, page, _ = await served.call("GET", "/api/me/events?types=chat")
+    assert page["events"][0]["message"] == "again"
 
 
 @pytest.mark.parametrize(

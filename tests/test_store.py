@@ -237,6 +237,22 @@ async def test_pruning_takes_what_is_too_old_and_what_is_too_much(database: Data
     assert await database.log.page() == []
 
 
+async def test_visits_to_rows_that_are_gone_are_forgotten_and_open_ones_kept(
+    database: Database, path: Path
+) -> None:
+    user = await database.users.create("x")
+    await database.log.append([chat(number) for number in range(1, 11)])
+    for from_id, to_id in ((1, 3), (4, 7), (8, 0)):
+        visit = await database.log.open_visit(user.user_id, "anna", from_id)
+        if to_id:
+            await database.log.close_visit(visit, to_id)
+    await database.log.prune(keep_days=10**4, max_rows=5, now_ms=1)
+    with sqlite3.connect(path) as other:
+        left = other.execute("SELECT from_id FROM visits ORDER BY from_id").fetchall()
+    other.close()
+    assert left == [(4,), (8,)]
+
+
 async def test_a_user_sees_own_rows_and_the_rooms_during_visits_only(
     database: Database,
 ) -> None:

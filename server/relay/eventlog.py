@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -176,17 +176,22 @@ class EventLog:
         return await self._store.tail(creator, limit=limit)
 
     async def user_page(
-        self, user_id: int, *, before: int | None, limit: int, types: Collection[str] = ()
+        self,
+        user_id: int,
+        *,
+        before: int | None,
+        limit: int,
+        types: Collection[str] = (),
+        left_at: Mapping[str, int] | None = None,
     ) -> list[Entry]:
-        """What a user was given, newest first, the last moment included.
-
-        Raises StoreUnavailable.
-        """
+        """See LogStore.user_page; the last moment is included. Raises StoreUnavailable."""
         try:
             await self._flush()
         except StoreUnavailable as error:  # what the disk has is better than nothing
             logger.debug("A user's log is read without its last moment: %s", error.detail)
-        return await self._store.user_page(user_id, before=before, limit=limit, types=types)
+        return await self._store.user_page(
+            user_id, before=before, limit=limit, types=types, left_at=left_at
+        )
 
     def subscribe(self, tell: Callable[[Entry], None]) -> Callable[[], None]:
         """Call `tell` with every new entry, at once; it must not wait, raise or log."""

@@ -25,8 +25,11 @@ class _Key(NamedTuple):
 
 
 class _Visit(msgspec.Struct):
+    """`ending` and `left_at` while the user is away: the timer, and the last id they were given."""
+
     opening: asyncio.Task[int]
     ending: asyncio.TimerHandle | None = None
+    left_at: int = 0
 
 
 class Visits:
@@ -47,7 +50,7 @@ class Visits:
             self._open[key] = _Visit(self._tasks.start(work, name=f"open @{creator}"))
         elif visit.ending is not None:
             visit.ending.cancel()
-            visit.ending = None
+            visit.ending, visit.left_at = None, 0
 
     def left(self, creator: str, user_id: int, to_id: int) -> None:
         """The user's last phone has left the room."""
@@ -56,11 +59,20 @@ class Visits:
         if visit is not None and visit.ending is None:
             loop = asyncio.get_running_loop()
             visit.ending = loop.call_later(self._linger_s, self._end, key, to_id)
+            visit.left_at = to_id
 
     def room_closed(self, creator: str, to_id: int) -> None:
         """End every visit of a room."""
         for key in [key for key in self._open if key.creator == creator]:
             self._end(key, to_id)
+
+    def left_at(self, user_id: int) -> dict[str, int]:
+        """Creator -> last id, of the rooms a user is away from, whose visits are open on disk."""
+        return {
+            key.creator: visit.left_at
+            for key, visit in self._open.items()
+            if key.user_id == user_id and visit.ending is not None
+        }
 
     async def close(self) -> None:
         """Write what is under way."""
@@ -73,6 +85,7 @@ class Visits:
             return
         if visit.ending is not None:
             visit.ending.cancel()
+            to_id = visit.left_at
         self._tasks.start(self._finish(visit, to_id), name=f"close @{key.creator}")
 
     async def _begin(self, key: _Key, from_id: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import aiosqlite
@@ -123,6 +123,8 @@ class LogStore:
         )
         if row:
             removed += await self._delete_while("id <= ? ORDER BY id", row[0])
+        if removed:
+            await self._writer.write(_forget_visits)
         return removed
 
     async def _delete_while(self, condition: str, value: int) -> int:
@@ -212,9 +214,18 @@ class LogStore:
         return await self._select(" AND ".join(conditions) or "TRUE", values, limit)
 
     async def user_page(
-        self, user_id: int, *, before: int | None, limit: int, types: Collection[str] = ()
+        self,
+        user_id: int,
+        *,
+        before: int | None,
+        limit: int,
+        types: Collection[str] = (),
+        left_at: Mapping[str, int] | None = None,
     ) -> list[Entry]:
-        """What a user was given: own rows, and the rooms' rows during the visits, newest first."""
+        """What a user was given: own rows, and the rooms' rows during the visits, newest first.
+
+        `left_at` has, by creator, where visits end that are still open here.
+        """
         top = before if before is not None else 1 << 62
         kinds, kind_values = _conditions({}, {"type": types})
         extra = "".join(f" AND {kind}" for kind in kinds)
@@ -230,7 +241,7 @@ class LogStore:
             (user_id, top),
         )
         for creator, from_id, to_id in visits:
-            until = min(top - 1, to_id or top - 1)
+            until = min(top - 1, to_id or (left_at or {}).get(creator, top - 1))
             for entry in await self._select(
                 "creator = ? AND user_id = 0 AND id BETWEEN ? AND ?" + extra,
                 [creator, from_id, until, *kind_values],
@@ -260,6 +271,14 @@ class LogStore:
             (*values, limit),
         )
         return [Entry(*row) for row in rows]
+
+
+async def _forget_visits(connection: aiosqlite.Connection) -> None:
+    """Visits to rows that are all gone."""
+    await connection.execute(
+        "DELETE FROM visits WHERE to_id > 0 AND to_id < "
+        "coalesce((SELECT min(id) FROM events), (SELECT value FROM meta WHERE key = 'next_id'))"
+    )
 
 
 def _conditions(

@@ -21,7 +21,7 @@ from server.store.users import CodeUnknown, CodeUsed, TokenOwner, User
 from server.usernames import normalise
 from server.web.auth import bearer_token
 from server.web.body import read_json
-from server.web.keys import AUTH, CONFIG, EVENT_LOG, PHONES, ROOMS, USERS
+from server.web.keys import AUTH, CONFIG, EVENT_LOG, PHONES, ROOMS, USERS, VISITS
 from server.web.problem import BadParameter, CodeNotFound, CodeSpent, TooManyRequests
 
 #: The log page: how many frames one answer holds.
@@ -186,7 +186,11 @@ async def events(request: web.Request) -> web.Response:
     if types is not None and not types:  # only unknown names: nothing has those
         return _json(Events(events=[], next_before=None))
     rows = await request.app[EVENT_LOG].user_page(
-        owner.user_id, before=before, limit=limit + 1, types=types or ()
+        owner.user_id,
+        before=before,
+        limit=limit + 1,
+        types=types or (),
+        left_at=request.app[VISITS].left_at(owner.user_id),
     )
     page = rows[:limit]
     return _json(

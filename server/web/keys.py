@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # names for the type checker: importing them here would close
     from server.config import Config
     from server.relay.eventlog import EventLog
     from server.relay.rooms import Rooms
+    from server.relay.visits import Visits
     from server.store.database import Database
     from server.store.log import LogStore
     from server.store.sessions import Sessions
@@ -25,6 +26,7 @@ SESSIONS: Final[web.AppKey[Sessions]] = web.AppKey("sessions")
 LOG: Final[web.AppKey[LogStore]] = web.AppKey("log")
 EVENT_LOG: Final[web.AppKey[EventLog]] = web.AppKey("event_log")
 ROOMS: Final[web.AppKey[Rooms]] = web.AppKey("rooms")
+VISITS: Final[web.AppKey[Visits]] = web.AppKey("visits")
 PHONES: Final[web.AppKey[Phones]] = web.AppKey("phones")
 TIKTOK: Final[web.AppKey[TikTok]] = web.AppKey("tiktok")
 AUTH: Final[web.AppKey[Auth]] = web.AppKey("auth")
