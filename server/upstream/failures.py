@@ -149,6 +149,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _detail(error: BaseException | None, stage: Stage, answers: Sequence[Answer]) -> str:
     """For the process log: types and statuses, no texts, which may hold URLs and keys."""
-    causes = " from ".join(type(cause).__name__ for cause in _chain(error)) or "closed"
+    names = dict.fromkeys(type(cause).__name__ for cause in _chain(error))
+    causes = " from ".join(names) or "closed"
     statuses = ", ".join(f"{answer.host_kind} {answer.status}" for answer in answers)
     return f"{stage.value}: {causes}" + (f" ({statuses})" if statuses else "")
