@@ -15,6 +15,8 @@ const LONGEST_PAUSE_MS = 30_000;
 // A phone that sleeps does not hear that its socket died: a server that says nothing is asked.
 const SILENCE_MS = 45_000;
 const ANSWER_MS = 10_000;
+// Browsers wait for minutes when a network swallows the handshake.
+const CONNECT_MS = 15_000;
 const CLOSE_POLICY = 1008;
 const TOO_BIG_FOR_A_TIMER_MS = 2 ** 31 - 1;
 const REASON = /^([a-z_]+)(?: (\d{1,12}))?$/;
@@ -33,6 +35,7 @@ export class LiveRelay extends EventTarget {
   #notBefore = 0;
   #running = false;
   #heardAt = 0;
+  #clockAheadMs = 0;
 
   constructor({ url, token, options = () => ({}) }) {
     super();
@@ -43,13 +46,12 @@ export class LiveRelay extends EventTarget {
 
   start() {
     this.#running = true;
-    this.#connect();
+    this.#connectAt(this.#notBefore);
   }
 
-  // Close for good; start() begins again where it ended.
+  // Close for good; start() begins again where it ended, and no earlier than it was told.
   stop() {
     this.#running = false;
-    clearTimeout(this.#timer);
     this.#drop();
   }
 
@@ -93,7 +95,9 @@ export class LiveRelay extends EventTarget {
     }
     const socket = new WebSocket(url, [SUBPROTOCOL, `token.${this.#token}`]);
     this.#socket = socket;
+    this.#timer = setTimeout(() => this.#lost(), CONNECT_MS);
     socket.onopen = () => {
+      clearTimeout(this.#timer);
       this.#heardAt = Date.now();
       this.#watch = setInterval(() => this.#check(), ANSWER_MS);
     };
@@ -109,6 +113,7 @@ export class LiveRelay extends EventTarget {
     } catch {
       return; // not ours to judge; the next one may be whole
     }
+    if (frame.server_time) this.#clockAheadMs = Date.now() - frame.server_time;
     if (frame.type === "status" && frame.epoch) {
       if (frame.epoch !== this.#epoch || frame.recovered === false) this.#lastId = frame.last_id;
       this.#epoch = frame.epoch;
@@ -126,7 +131,7 @@ export class LiveRelay extends EventTarget {
 
   #closed(event) {
     this.#forget();
-    const error = this.#error ?? fromReason(event.reason);
+    const error = this.#error ?? this.#fromReason(event.reason);
     if (event.code === CLOSE_POLICY && !error?.retryAt) {
       this.#running = false;
       this.#tell({ state: "halted", error });
@@ -168,17 +173,19 @@ export class LiveRelay extends EventTarget {
   }
 
   #forget() {
+    clearTimeout(this.#timer);
     clearInterval(this.#watch);
     if (this.#socket !== null) this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket = null;
   }
 
+  // The reason's time is by the server's clock.
+  #fromReason(reason) {
+    const match = REASON.exec(reason);
+    return match && { code: match[1], retryAt: match[2] ? Number(match[2]) * 1000 + this.#clockAheadMs : 0 };
+  }
+
   #tell(link) {
     this.dispatchEvent(new CustomEvent("link", { detail: { retryAt: 0, error: null, ...link } }));
   }
-}
-
-function fromReason(reason) {
-  const match = REASON.exec(reason);
-  return match && { code: match[1], retryAt: match[2] ? Number(match[2]) * 1000 : 0 };
 }

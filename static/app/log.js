@@ -2,22 +2,39 @@
 
 import { byId, data, element } from "./dom.js";
 import { rowText } from "./rows.js";
-import { clock, lang } from "./texts.js";
+import { clock, lang, say } from "./texts.js";
 
 const MAX_ROWS = 500;
 const READING_PX = 200;
+// Each look at the scroll position makes the browser lay out all rows: a burst is put in at once.
+const GATHER_MS = 50;
 
 const list = byId("log");
 const empty = byId("log-empty");
 const known = new Set();
+let waiting = [];
+let timer = 0;
+let showDetails = () => {};
+
+export function setUp({ details }) {
+  showDetails = details;
+}
 
 // Frames of the room have an id. An incident is one row, however often its error is repeated.
 const key = (frame) => frame.id ?? frame.ref ?? `${frame.type} ${frame.ts}`;
 
 export function add(frame) {
+  waiting.push(frame);
+  if (waiting.length === 1) timer = setTimeout(flush, GATHER_MS);
+  else if (waiting.length >= MAX_ROWS) flush();
+}
+
+function flush() {
+  clearTimeout(timer);
   const reading = window.scrollY > READING_PX;
-  const height = document.documentElement.scrollHeight;
-  insert(frame);
+  const height = reading && document.documentElement.scrollHeight;
+  waiting.forEach(insert);
+  waiting = [];
   if (reading) window.scrollBy(0, document.documentElement.scrollHeight - height);
   showEmpty();
 }
@@ -40,6 +57,8 @@ function insert(frame) {
 const isNewer = (one, other) => (one.ts - other.ts || (one.id ?? 0) - (other.id ?? 0)) > 0;
 
 export function clear() {
+  clearTimeout(timer);
+  waiting = [];
   list.replaceChildren();
   known.clear();
   showEmpty();
@@ -50,11 +69,21 @@ function row(frame) {
   const time = element("time", { text: clock(frame.ts) });
   time.dateTime = new Date(frame.ts).toISOString();
   const text = element("bdi", { className: "row-text", text: textOf(frame) });
-  const made = element("li", {}, element("span", { className: "tag", text: `[${frame.type}]` }), time, text);
+  const tag = element("span", { className: "tag", text: `[${frame.type}]` });
+  const made = element("li", {}, tag, time, text);
+  if (frame.type === "error") made.append(more(frame));
   made.dataset.type = frame.type;
   made.frame = frame;
   if (frame.ref) text.append(" ", element("code", { className: "ref", text: frame.ref }));
   return made;
+}
+
+function more(frame) {
+  const button = element("button", { className: "row-more", text: say("details") });
+  button.type = "button";
+  button.dataset.text = "details"; // for texts.js, when the language changes
+  button.addEventListener("click", () => showDetails(frame));
+  return button;
 }
 
 function textOf(frame) {
@@ -70,13 +99,15 @@ function drop(old) {
 for (const chip of byId("filters").children) {
   chip.addEventListener("click", () => {
     list.dataset.filter = chip.dataset.filter;
-    for (const other of byId("filters").children) other.setAttribute("aria-pressed", String(other === chip));
+    for (const other of byId("filters").children) {
+      other.setAttribute("aria-pressed", String(other === chip));
+    }
     showEmpty();
   });
 }
 
 function showEmpty() {
   const wanted = list.dataset.filter;
-  const some = wanted === "all" ? list.firstElementChild : list.querySelector(`[data-type="${wanted}"]`);
-  empty.hidden = some !== null;
+  const rows = wanted === "all" ? "li" : `[data-type="${wanted}"]`;
+  empty.hidden = list.querySelector(rows) !== null;
 }

@@ -11,7 +11,7 @@ import * as snackbar from "./snackbar.js";
 import { apply, countdown, lang, say } from "./texts.js";
 import * as trouble from "./trouble.js";
 
-const HISTORY_ROWS = 100;
+const HISTORY_ROWS = 500;
 const VIEWS = ["pairing", "relay", "settings"];
 
 let token = store.get("token");
@@ -47,6 +47,9 @@ function receive(frame) {
     status = frame;
     trouble.hide();
     showStatus();
+    if (!frame.connected) byId("viewers").hidden = true;
+    // Nothing could be replayed: the server's log may have it.
+    if (frame.recovered === false) historyWanted = true;
     if (frame.epoch) loadHistory(frame.last_id);
   }
   if (frame.type === "viewer") {
@@ -54,14 +57,14 @@ function receive(frame) {
     byId("viewers-now").textContent = frame.current.toLocaleString(lang());
   }
   if (frame.type === "error") {
-    snackbar.show(frame.message, frame.details, () => sheet.open(withTime(frame)));
     // The server closes after it; what comes by itself and when is told by the link.
+    snackbar.show(frame.message, frame.details, () => showError(frame));
   }
   if (frame.type !== "pong") log.add(frame);
 }
 
-function withTime(error) {
-  return { ...error, retryAt: error.retry_after ? error.ts + error.retry_after * 1000 : 0 };
+function showError(error) {
+  sheet.open({ ...error, retryAt: error.retry_after ? error.ts + error.retry_after * 1000 : 0 });
 }
 
 function linked(now) {
@@ -86,28 +89,26 @@ async function loadHistory(lastId) {
     const { events } = await call("GET", `/api/me/events?limit=${HISTORY_ROWS}${before}`, { token });
     if (relay === mine) log.addHistory(events);
   } catch {
-    // the connection tells what is wrong
+    // The connection tells what is wrong; the next one asks again.
+    if (relay === mine) historyWanted = true;
   }
 }
 
 function showStatus() {
   const line = byId("status");
-  const text = byId("status-text");
-  if (link.state === "open" && status) {
-    line.dataset.state = status.state;
-    text.textContent = status.message;
-  } else if (link.state === "waiting" && !link.error) {
-    line.dataset.state = "retrying";
-    text.textContent = navigator.onLine
-      ? say("retry_in", { time: countdown(link.retryAt - Date.now()) })
-      : say("offline");
-  } else if (link.state === "connecting" || link.state === "open") {
-    line.dataset.state = "connecting";
-    text.textContent = say("connecting");
-  } else {
-    line.dataset.state = "halted";
-    text.textContent = say("halted");
-  }
+  const [state, words] = standing();
+  line.dataset.state = state;
+  // Screen readers read every change out, and nobody wants to hear each second of a countdown.
+  line.setAttribute("aria-live", state === "retrying" ? "off" : "polite");
+  if (byId("status-text").textContent !== words) byId("status-text").textContent = words;
+}
+
+function standing() {
+  if (link.state === "open" && status) return [status.state, status.message];
+  if (link.state === "connecting" || link.state === "open") return ["connecting", say("connecting")];
+  if (link.state === "halted" || link.error) return ["halted", say("halted")];
+  if (!navigator.onLine) return ["retrying", say("offline")];
+  return ["retrying", say("retry_in", { time: countdown(link.retryAt - Date.now()) })];
 }
 
 // ---- the views
@@ -126,6 +127,7 @@ function unpair() {
   store.remove("token");
   log.clear();
   trouble.hide();
+  history.replaceState(null, "", location.pathname + location.search);
   view("pairing");
   byId("pairing-code").focus();
 }
@@ -141,23 +143,41 @@ function showSettings() {
   settings.load(token);
 }
 
+// A paired phone stays as it is when the link was an old one.
+async function pairByLink(code) {
+  view("pairing");
+  try {
+    await pairing.pair(code, paired);
+  } catch (error) {
+    if (!token) {
+      pairing.fail(error.message);
+      return;
+    }
+    route();
+    snackbar.show(error.message, "");
+  }
+}
+
 function route() {
   const code = pairing.codeFromAddress();
   if (code) {
-    relay?.stop();
-    view("pairing");
-    pairing.pair(code, paired);
-  } else if (!token) {
+    pairByLink(code);
+    return;
+  }
+  if (token && relay === null) connect();
+  if (!token) {
     view("pairing");
   } else if (location.hash === "#settings") {
     showSettings();
   } else {
+    const fromSettings = !byId("settings").hidden;
     view("relay");
+    if (fromSettings) byId("open-settings").focus();
   }
-  return code;
 }
 
 pairing.setUp(paired);
+log.setUp({ details: showError });
 trouble.setUp({
   open_settings: openSettings,
   pair_again: unpair,
@@ -167,13 +187,19 @@ trouble.setUp({
 settings.setUp({
   token: () => token,
   // A phone whose socket is open is moved by the server. One that was sent away comes back now,
-  // unless it was told a time: another name does not lift a limit.
-  onUsername: () => link.state !== "open" && link.error?.code !== "rate_limited" && relay.restart(),
+  // unless it was told a time: another name lifts no limit. Only who is not live is another matter.
+  onUsername: () => {
+    const told = link.error?.retryAt && link.error.code !== "user_offline";
+    if (link.state !== "open" && !told) relay.restart();
+  },
   onLanguage: () => {
     trouble.redraw(link.error?.retryAt ?? 0);
     showStatus();
     if (link.state === "open") relay.restart();
   },
+  // Or the end of the token would be told as an error.
+  onForgetting: () => relay.stop(),
+  onKept: () => relay.start(),
   onForgotten: unpair,
 });
 byId("open-settings").addEventListener("click", openSettings);
@@ -185,8 +211,10 @@ byId("close-settings").addEventListener("click", () => {
     route();
   }
 });
-window.addEventListener("popstate", route);
-window.addEventListener("hashchange", route);
+window.addEventListener("popstate", () => {
+  // The skip link stays in its view.
+  if (location.hash !== "#content") route();
+});
 window.addEventListener("online", () => relay?.wake());
 window.addEventListener("offline", showStatus);
 document.addEventListener("visibilitychange", () => {
@@ -195,4 +223,4 @@ document.addEventListener("visibilitychange", () => {
 setInterval(showStatus, 1000);
 
 apply();
-if (!route() && token) connect();
+route();

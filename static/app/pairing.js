@@ -24,15 +24,13 @@ export function codeFromAddress() {
 export function setUp(onPaired) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    pair(input.value.trim(), onPaired);
+    pair(input.value.trim(), onPaired).catch((error) => fail(error.message));
   });
 }
 
+// Throws what can be said about a code that does not pair.
 export async function pair(code, onPaired) {
-  if (!code) {
-    fail(say("pair_first"));
-    return;
-  }
+  if (!code) throw new Error(say("pair_first"));
   input.value = code;
   problem.textContent = "";
   input.removeAttribute("aria-invalid");
@@ -41,14 +39,12 @@ export async function pair(code, onPaired) {
     const { token } = await call("POST", "/api/pair", { body: { code } });
     form.reset();
     onPaired(token);
-  } catch (error) {
-    fail(error.message);
   } finally {
     busy(false);
   }
 }
 
-function fail(text) {
+export function fail(text) {
   problem.textContent = text;
   input.setAttribute("aria-invalid", "true");
   input.focus();

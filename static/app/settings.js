@@ -10,7 +10,7 @@ const saved = byId("username-saved");
 const forget = byId("forget");
 const SURE_MS = 5_000;
 
-export function setUp({ token, onUsername, onLanguage, onForgotten }) {
+export function setUp({ token, onUsername, onLanguage, onForgetting, onKept, onForgotten }) {
   byId("username-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     tell("", "");
@@ -33,13 +33,15 @@ export function setUp({ token, onUsername, onLanguage, onForgotten }) {
       call("PUT", "/api/me/language", { token: token(), body: { language: choice.value } }).catch(() => {});
     });
   }
-  forget.addEventListener("click", () => confirmForget(token, onForgotten));
+  forget.addEventListener("click", () => confirmForget({ token, onForgetting, onKept, onForgotten }));
 }
 
 export async function load(token) {
   tell("", "");
   byId("forget-problem").textContent = "";
-  for (const choice of document.querySelectorAll('[name="language"]')) choice.checked = choice.value === lang();
+  for (const choice of document.querySelectorAll('[name="language"]')) {
+    choice.checked = choice.value === lang();
+  }
   try {
     const me = await call("GET", "/api/me", { token });
     if (document.activeElement !== username) username.value = me.tiktok_username;
@@ -50,7 +52,7 @@ export async function load(token) {
 }
 
 // Twice, because it cannot be undone.
-async function confirmForget(token, onForgotten) {
+async function confirmForget({ token, onForgetting, onKept, onForgotten }) {
   if (!forget.dataset.sure) {
     forget.dataset.sure = "yes";
     forget.textContent = say("forget_sure");
@@ -58,12 +60,14 @@ async function confirmForget(token, onForgotten) {
     return;
   }
   reset();
+  onForgetting();
   try {
     await call("DELETE", "/api/me/token", { token: token() });
   } catch (error) {
     // A token that the server no longer knows is forgotten already.
     if (error.code !== "unauthorized") {
       byId("forget-problem").textContent = error.message;
+      onKept();
       return;
     }
   }

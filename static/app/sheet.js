@@ -5,7 +5,9 @@ import { clock, lang, say } from "./texts.js";
 
 const sheet = byId("sheet");
 const scrim = byId("sheet-scrim");
-const rest = document.querySelector("main");
+const page = document.querySelector("main");
+// The snackbar stays in reach: its eight seconds go on.
+const behind = document.querySelectorAll("body > .skip, main");
 let before = null;
 
 export function open(error) {
@@ -27,7 +29,7 @@ export function open(error) {
   byId("sheet-facts").append(element("dd", {}, help));
   before = document.activeElement;
   sheet.hidden = scrim.hidden = false;
-  rest.inert = true;
+  for (const part of behind) part.inert = true;
   sheet.focus();
 }
 
@@ -37,8 +39,9 @@ function fact(label, value) {
 
 function close() {
   sheet.hidden = scrim.hidden = true;
-  rest.inert = false;
-  before?.focus();
+  for (const part of behind) part.inert = false;
+  // The snackbar's button is gone by now.
+  (before?.isConnected && before !== document.body ? before : page).focus({ preventScroll: true });
 }
 
 byId("sheet-close").addEventListener("click", close);

@@ -10,6 +10,7 @@ const MAX_QUEUED = 5;
 const place = byId("snackbar");
 const queue = [];
 let shown = null;
+let timer = 0;
 
 export function show(message, details, onDetails) {
   const same = (other) => other.message === message && other.details === details;
@@ -20,17 +21,16 @@ export function show(message, details, onDetails) {
 }
 
 function next() {
+  clearTimeout(timer);
   shown = queue.shift() ?? null;
   if (shown === null) {
     place.replaceChildren();
     return;
   }
   const { message, details, onDetails } = shown;
-  const bar = element(
-    "div",
-    { className: "snackbar" },
-    element("p", { className: "snackbar-text" }, element("strong", { text: message }), element("span", { text: details })),
-  );
+  const words = [element("strong", { text: message }), element("span", { text: details })];
+  const text = element("p", { className: "snackbar-text" }, ...words);
+  const bar = element("div", { className: "snackbar" }, text);
   if (onDetails) {
     const more = element("button", { text: say("details") });
     more.type = "button";
@@ -48,7 +48,6 @@ function next() {
 function time(bar) {
   const holds = new Set();
   let left = SHOWN_MS;
-  let timer = 0;
   let since = 0;
   const run = () => {
     since = performance.now();

@@ -35,5 +35,11 @@ export function countdown(milliseconds) {
   return hours ? `${hours}:${rest}` : rest;
 }
 
-export const clock = (time) =>
-  new Date(time).toLocaleTimeString(current, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+
+// With the date when it is not today's: the log goes back days, a limit may last till tomorrow.
+export function clock(time) {
+  const date = new Date(time);
+  if (date.toDateString() === new Date().toDateString()) return date.toLocaleTimeString(current, TIME);
+  return date.toLocaleString(current, { ...TIME, day: "2-digit", month: "2-digit" });
+}

@@ -29,7 +29,8 @@ export function setUp(given) {
 export function show(shown, retryAt) {
   error = shown;
   clearInterval(timer);
-  byId("trouble-title").textContent = shown.message ?? shown.code;
+  // An error known by its close reason alone has no message.
+  byId("trouble-title").textContent = shown.message ?? say("halted");
   byId("trouble-details").textContent = shown.details ?? data.errors[shown.code]?.[lang()].cause ?? "";
   // Before its time nothing connects, so there is no button that would.
   const doing = ACTS[shown.code] ?? (retryAt ? "" : "try_again");
