@@ -192,6 +192,8 @@ settings.setUp({
     const told = link.error?.retryAt && link.error.code !== "user_offline";
     if (link.state !== "open" && !told) relay.restart();
   },
+  // The server forgets what a new key may mend; it refuses again if that is not so.
+  onKey: () => link.state !== "open" && relay.restart(),
   onLanguage: () => {
     trouble.redraw(link.error?.retryAt ?? 0);
     showStatus();

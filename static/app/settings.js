@@ -1,4 +1,4 @@
-// The settings: the TikTok username, the language, and forgetting this phone.
+// The settings: the TikTok username, an own key, the language, and forgetting this phone.
 
 import { byId } from "./dom.js";
 import { call } from "./rest.js";
@@ -7,10 +7,11 @@ import { choose, lang, say } from "./texts.js";
 const username = byId("username");
 const usernameProblem = byId("username-problem");
 const saved = byId("username-saved");
+const signKey = byId("sign-key");
 const forget = byId("forget");
 const SURE_MS = 5_000;
 
-export function setUp({ token, onUsername, onLanguage, onForgetting, onKept, onForgotten }) {
+export function setUp({ token, onUsername, onKey, onLanguage, onForgetting, onKept, onForgotten }) {
   byId("username-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     tell("", "");
@@ -25,6 +26,12 @@ export function setUp({ token, onUsername, onLanguage, onForgetting, onKept, onF
       username.focus();
     }
   });
+  byId("sign-key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (signKey.value.trim()) saveKey(token(), signKey.value, onKey);
+    else signKey.focus();
+  });
+  byId("sign-key-remove").addEventListener("click", () => saveKey(token(), "", onKey));
   for (const choice of document.querySelectorAll('[name="language"]')) {
     choice.addEventListener("change", () => {
       choose(choice.value);
@@ -45,10 +52,29 @@ export async function load(token) {
   try {
     const me = await call("GET", "/api/me", { token });
     if (document.activeElement !== username) username.value = me.tiktok_username;
+    showKey(me.sign_key_last4);
     byId("phone-of").textContent = say("phone_of", { name: me.name });
   } catch (error) {
     tell(error.message, "");
   }
+}
+
+async function saveKey(token, key, onKey) {
+  byId("sign-key-problem").textContent = "";
+  try {
+    const me = await call("PUT", "/api/me/sign-key", { token, body: { sign_api_key: key } });
+    signKey.value = "";
+    showKey(me.sign_key_last4, say("sign_key_removed"));
+    onKey();
+  } catch (error) {
+    byId("sign-key-problem").textContent = error.message;
+    signKey.focus();
+  }
+}
+
+function showKey(last4, none = "") {
+  byId("sign-key-saved").textContent = last4 ? say("sign_key_kept", { last4 }) : none;
+  byId("sign-key-remove").hidden = !last4;
 }
 
 // Twice, because it cannot be undone.

@@ -123,6 +123,23 @@ async def test_the_phone_comes_back_by_itself_when_the_time_has_come(
     assert [request.status for request in tiktok.sign.requests] == [429, 200]
 
 
+async def test_an_own_key_lifts_the_limit_at_once(
+    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
+) -> None:
+    tiktok.creator("masha", live=True)
+    tiktok.sign.scripts_by_key[""] = SignAnswer.rate_limited({"Retry-After": "2400"})
+    page = await paired_page(relay, open_page, "masha")
+    await expect(page.locator("#trouble")).to_be_visible()
+    await page.click("#open-settings")
+    await page.fill("#sign-key", "euler_own_key_1234Wm9x")
+    await page.click("#sign-key-form button.primary")
+    await expect(page.locator("#sign-key-saved")).to_have_text("Сохранён ключ …Wm9x")
+    await expect(page.locator("#sign-key")).to_have_value("")
+    await page.click("#close-settings")
+    await expect(page.locator("#status-text")).to_have_text("✅ Подключено к эфиру @masha")
+    assert [request.key for request in tiktok.sign.requests] == ["", "euler_own_key_1234Wm9x"]
+
+
 async def test_a_dropped_connection_is_replayed_without_a_hole(
     relay: LiveRelay, tiktok: TikTok, open_page: NewPage
 ) -> None:
