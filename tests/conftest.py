@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.liverelay import LiveRelay, config_for
 from tests.tiktok import TikTok
+
+# Machines are shared: a slow example is no failure. CI must not fail by luck.
+settings.register_profile(
+    "liverelay", deadline=None, derandomize=os.environ.get("CI") == "true", print_blob=True
+)
+settings.load_profile("liverelay")
 
 Serve = Callable[..., Awaitable[LiveRelay]]
 

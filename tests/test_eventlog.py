@@ -1,0 +1,95 @@
+"""The event log: the relay never waits for it, and a disk that refuses stops only the log."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from server.relay.eventlog import RECENT_ENTRIES
+from tests.liverelay import LiveRelay
+from tests.phone import Phone
+from tests.tiktok import Creator, TikTok, frames
+
+
+async def live(relay: LiveRelay, tiktok: TikTok) -> tuple[Creator, Phone]:
+    creator = tiktok.creator("anna", live=True)
+    phone = await relay.phone_of("anna")
+    await phone.expect_live()
+    await creator.wait_connected()
+    return creator, phone
+
+
+async def refuse_writes(relay: LiveRelay) -> None:
+    """Make the log's database full."""
+    connection = relay.log._writer._connection
+    cursor = await connection.execute("PRAGMA page_count")
+    (pages,) = await cursor.fetchone()
+    await connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+async def accept_writes(relay: LiveRelay) -> None:
+    """Give it room again."""
+    await relay.log._writer._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+async def until(relay: LiveRelay, *, failing: bool) -> None:
+    """Wait until the writer has noticed."""
+    async with asyncio.timeout(15):
+        while relay.event_log.writer_failing is not failing:  # noqa: ASYNC110  nothing to wait on
+            await asyncio.sleep(0.02)
+
+
+async def test_a_full_disk_stops_the_log_says_so_and_never_the_relay(
+    relay: LiveRelay, tiktok: TikTok
+) -> None:
+    creator, phone = await live(relay, tiktok)
+    await refuse_writes(relay)
+    long = "ы" * 1900
+    for number in range(40):
+        await creator.send(frames.chat("fan", f"{number} {long}"))
+        await phone.expect("chat", message=f"{number} {long}")
+    await until(relay, failing=True)
+    await creator.send(frames.chat("fan", "still relayed"))
+    await phone.expect("chat", message="still relayed")
+    assert not phone.of("error", "gap")
+    async with relay.http.get(f"{relay.url}/metrics") as answer:
+        assert "liverelay_event_log_failing 1.0" in await answer.text()
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    async with session:
+        code = await relay.sessions.add_login_code()
+        async with session.post(f"{relay.url}/console/login/{code}") as answer:
+            page = await answer.text()
+    assert "still relayed" in page  # from memory
+    assert 'role="alert"' in page
+
+    await accept_writes(relay)
+    await until(relay, failing=False)
+    rows = await relay.log.page(types=["chat"], limit=100)
+    assert len(rows) == 41
+    assert relay.event_log.dropped == 0
+
+
+async def test_what_the_log_holds_is_what_the_phone_got_in_order(
+    relay: LiveRelay, tiktok: TikTok
+) -> None:
+    creator, phone = await live(relay, tiktok)
+    for number in range(300):
+        await creator.send(frames.chat("fan", str(number)))
+    await phone.expect("chat", message="299")
+    rows = await relay.event_log.tail("anna", limit=1000)
+    assert [row.id for row in rows] == [frame["id"] for frame in phone.of("chat")]
+    assert all(row.creator == "anna" for row in rows)
+
+
+async def test_memory_keeps_a_bounded_number_of_the_newest(
+    relay: LiveRelay, tiktok: TikTok
+) -> None:
+    creator, phone = await live(relay, tiktok)
+    count = RECENT_ENTRIES + 200
+    for start in range(0, count, 100):
+        await creator.send(*(frames.chat("fan", str(n)) for n in range(start, start + 100)))
+    await phone.expect("chat", message=str(count - 1))
+    recent = relay.event_log.recent(0)
+    assert len(recent) == RECENT_ENTRIES
+    assert recent[-1].text == f"fan: {count - 1}"
