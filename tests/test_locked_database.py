@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.liverelay import LiveRelay
 from tests.tiktok import TikTok, frames
 
 
-@contextmanager
-def locked(relay: LiveRelay) -> Iterator[None]:
-    """Hold the write lock."""
-    other = sqlite3.connect(relay.config.database.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+@asynccontextmanager
+async def locked(relay: LiveRelay) -> AsyncIterator[None]:
+    """Hold the write lock. Taken in a thread, for the server beside us may hold it and be about
+    to commit.
+    """
+    other = sqlite3.connect(
+        relay.config.database.path, isolation_level=None, check_same_thread=False
+    )
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
     try:
         yield
     finally:
@@ -29,7 +34,7 @@ async def test_what_must_be_stored_is_refused_with_a_time_to_come_back(
     user, token = await relay.user()
     bearer = {"Authorization": f"Bearer {token}"}
     phone = await relay.phone(token, live="manual")
-    with locked(relay):
+    async with locked(relay):
         await phone.send(action="connect_tiktok", username="anna")
         error = await phone.expect_error("store_unavailable")
         assert phone.close_code == 1011
@@ -55,7 +60,7 @@ async def test_a_live_that_is_running_does_not_notice(relay: LiveRelay, tiktok: 
     phone = await relay.phone_of("anna")
     await phone.expect_live()
     await creator.wait_connected()
-    with locked(relay):
+    async with locked(relay):
         for number in range(20):
             await creator.send(frames.chat("fan", str(number)))
         await phone.expect("chat", message="19")

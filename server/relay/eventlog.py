@@ -11,18 +11,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from itertools import islice
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import Final
 
 from server.config import LogSettings
 from server.errors import StoreUnavailable
 from server.events import LIVE_EVENT_TYPES
 from server.relay.messages import to_json
 from server.relay.notices import Lang, Notice
-from server.relay.rows import row_text
-from server.store.log import Entry, Level, LogStore
+from server.relay.rows import Record
+from server.store.log import Entry, Level, LogStore, new_epoch
 from server.tasks import TaskOwner
 
 logger = logging.getLogger(__name__)
@@ -41,37 +40,6 @@ PRUNE_INTERVAL_S: Final = 600.0
 PHONE_ERRORS: Final = frozenset(
     {"username_required", "invalid_username", "bad_message", "unauthorized"}
 )
-
-_decode = msgspec.json.Decoder(dict).decode
-
-
-class Record(NamedTuple):
-    """An entry before its text is made; `frame` is the JSON that phones get."""
-
-    id: int
-    ts: int
-    type: str
-    level: Level
-    creator: str
-    user_id: int
-    code: str
-    ref: str
-    frame: bytes
-
-    def entry(self) -> Entry:
-        """The row that console and database show."""
-        return Entry(
-            id=self.id,
-            ts=self.ts,
-            type=self.type,
-            level=self.level,
-            creator=self.creator,
-            user_id=self.user_id,
-            code=self.code,
-            ref=self.ref,
-            text=row_text(self.type, _decode(self.frame)),
-            frame=self.frame.decode(),
-        )
 
 
 def _entries(records: list[Record]) -> list[Entry]:
@@ -164,16 +132,32 @@ class EventLog:
         return self._settings.live_events
 
     async def epoch(self, creator: str) -> str:
-        """The name of this database's log of a creator. Raises StoreUnavailable."""
-        return await self._store.epoch(creator)
+        """The name of this database's log of a creator. Raises StoreUnavailable.
+
+        While the disk refuses, a new creator gets one for this room's life only: phones that come
+        back to another are told that nothing could be recovered.
+        """
+        try:
+            return await self._store.epoch(creator)
+        except StoreUnavailable:
+            if not self.writer_failing:
+                raise
+            return new_epoch()
 
     async def tail(self, creator: str, *, limit: int) -> list[Entry]:
         """The newest live events of a creator, those in memory included, oldest first.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable when the disk cannot even be read.
         """
-        await self._flush()
-        return await self._store.tail(creator, limit=limit)
+        await self._try_flush()
+        stored = await self._store.tail(creator, limit=limit)
+        last_id = stored[-1].id if stored else 0
+        unwritten = [
+            record.entry()
+            for record in self._pending
+            if record.creator == creator and record.id > last_id and record.type in LIVE_EVENT_TYPES
+        ]
+        return [*stored, *unwritten][-limit:]
 
     async def user_page(
         self,
@@ -184,11 +168,11 @@ class EventLog:
         types: Collection[str] = (),
         left_at: Mapping[str, int] | None = None,
     ) -> list[Entry]:
-        """See LogStore.user_page; the last moment is included. Raises StoreUnavailable."""
-        try:
-            await self._flush()
-        except StoreUnavailable as error:  # what the disk has is better than nothing
-            logger.debug("A user's log is read without its last moment: %s", error.detail)
+        """See LogStore.user_page; the last moment is included unless the disk refuses it.
+
+        Raises StoreUnavailable when the disk cannot even be read.
+        """
+        await self._try_flush()
         return await self._store.user_page(
             user_id, before=before, limit=limit, types=types, left_at=left_at
         )
@@ -227,19 +211,27 @@ class EventLog:
             self._wake.clear()
             try:
                 await self._flush()
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_S)
+
+    async def _flush(self) -> None:
+        """Write what is pending. Raises StoreUnavailable, and says once that it begins and ends."""
+        async with self._flushing:
+            try:
+                await self._flush_batches()
             except StoreUnavailable as error:
                 if not self.writer_failing:
                     logger.error("Event log cannot be written, the relay goes on: %s", error.detail)
                 self.writer_failing = True
-                await asyncio.sleep(RETRY_S)
-            else:
-                if self.writer_failing:
-                    logger.warning("Event log is written again, %s entries were lost", self.dropped)
-                self.writer_failing = False
+                raise
+            if self.writer_failing:
+                logger.warning("Event log is written again, %s entries were lost", self.dropped)
+            self.writer_failing = False
 
-    async def _flush(self) -> None:
-        async with self._flushing:
-            await self._flush_batches()
+    async def _try_flush(self) -> None:
+        """Flush before reading; what the disk has is better than nothing."""
+        with suppress(StoreUnavailable):
+            await self._flush()
 
     async def _flush_batches(self) -> None:
         while self._pending:

@@ -18,13 +18,14 @@ from server.relay import messages, replay
 from server.relay.battles import Battles
 from server.relay.combos import Combos, Counted
 from server.relay.dedupe import SeenMessages
-from server.relay.eventlog import EventLog, Record
+from server.relay.eventlog import EventLog
 from server.relay.fanout import Fanout
 from server.relay.messages import Gap, State, Status
 from server.relay.notices import LANGS, Lang, Notice, rfc3339, state_text
 from server.relay.outbox import Outbox
 from server.relay.replay import Since
 from server.relay.ring import Ring, RingBudget, Slot
+from server.relay.rows import Record
 from server.relay.tally import Tally
 from server.relay.visits import Visits
 

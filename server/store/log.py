@@ -37,6 +37,11 @@ class Entry(msgspec.Struct, frozen=True):
     frame: str
 
 
+def new_epoch() -> str:
+    """An opaque name that nothing else has."""
+    return secrets.token_urlsafe(EPOCH_BYTES)
+
+
 class LogStore:
     """Entries on disk. Methods raise StoreUnavailable."""
 
@@ -75,7 +80,7 @@ class LogStore:
         row = await self._reader.row("SELECT epoch FROM epochs WHERE creator = ?", (creator,))
         if row:
             return str(row[0])
-        made = secrets.token_urlsafe(EPOCH_BYTES)
+        made = new_epoch()
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute(
