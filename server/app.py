@@ -29,7 +29,7 @@ from server.store.database import Database
 from server.tasks import TaskOwner
 from server.upstream.guard import Guard
 from server.upstream.tiktok import TikTok
-from server.web import api, console, health, middlewares, pages, phone
+from server.web import api, asyncapi, console, health, middlewares, pages, phone
 from server.web.auth import Auth
 from server.web.keys import (
     AUTH,
@@ -66,7 +66,7 @@ def create_app(config: Config) -> web.Application:
     app[CONFIG] = config
     middlewares.install(app)
     pages.setup_templates(app)
-    for module in (phone, api, health, pages, console):
+    for module in (phone, api, asyncapi, health, pages, console):
         module.add_routes(app)
     app.cleanup_ctx.extend([_store, _event_log, _tiktok, _relay, _changes])
     app.on_shutdown.append(_close_phones)
