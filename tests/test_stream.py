@@ -132,6 +132,31 @@ async def test_a_silent_live_is_left_alone(tiktok: TikTok, serve: Serve) -> None
     assert not phone.of("gap", "error")
 
 
+@pytest.mark.parametrize("lie", ["false", "empty_list", "500", "captcha", "reset"])
+async def test_a_live_check_that_lies_ends_no_live(lie: str, tiktok: TikTok, serve: Serve) -> None:
+    relay = await serve(rooms={"stall_s": 0.1})
+    creator, phone = await live(relay, tiktok)
+    looked = creator.lookups.check_alive
+    creator.script.check_alive = [lie]
+    await creator.until(lambda: creator.lookups.check_alive > looked + 1)
+    await goes_on(creator, phone)
+    assert creator.connections == 1
+    assert not phone.of("gap", "error")
+
+
+async def test_a_live_that_goes_silent_again_is_asked_after_again(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    relay = await serve(rooms={"stall_s": 0.05})
+    creator, phone = await live(relay, tiktok)
+    for _ in range(3):
+        looked = creator.lookups.check_alive
+        await creator.until(lambda looked=looked: creator.lookups.check_alive > looked)  # type: ignore[misc]
+        await goes_on(creator, phone)
+    creator.go_offline()
+    await phone.expect("status", state="ended")
+
+
 async def test_a_live_that_ended_without_a_word_is_noticed(tiktok: TikTok, serve: Serve) -> None:
     relay = await serve(rooms={"stall_s": 0.1})
     creator, phone = await live(relay, tiktok)

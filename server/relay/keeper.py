@@ -44,7 +44,11 @@ LOOK_UP_FAILURES: Final = 3
 RECONNECT_PAUSES_S: Final = (0.5, 2.0, 8.0, 20.0)
 #: Signatures one room may ask for: (how many, within how many seconds).
 ROOM_SIGN_LIMITS: Final = ((3, 600.0), (6, 3600.0))
+#: TikTok offers a live that has ended as live for up to 15 minutes.
+ENDED_FOR_S: Final = 1200.0
 MAX_ENDED_IDS: Final = 64
+#: Longest pause between two live checks of a stream that stays silent.
+MAX_SILENT_LOOK_S: Final = 600.0
 
 #: What waiting a moment may mend.
 TRANSIENT: Final = (ConnectFailed, SignUnavailable)
@@ -73,7 +77,8 @@ class Keeper:
         self._tasks = TaskOwner(f"room @{room.creator}")
         self._closing = TaskOwner(f"sources of @{room.creator}")
         self._asked_at: deque[float] = deque()
-        self._ended_ids: deque[int] = deque(maxlen=MAX_ENDED_IDS)
+        #: (TikTok's room id, until when it is not believed to be live, monotonic seconds).
+        self._ended: deque[tuple[int, float]] = deque(maxlen=MAX_ENDED_IDS)
 
     async def run(self) -> AppError:
         """Keep the room connected until that fails."""
@@ -102,7 +107,7 @@ class Keeper:
         while True:
             try:
                 room_id = await self._tiktok.live_room_id(self._creator)
-                if room_id not in self._ended_ids:
+                if not self._has_ended(room_id):
                     return room_id
             except CreatorOffline:
                 if self._config.rooms.when_offline == "close":
@@ -144,7 +149,7 @@ class Keeper:
             finally:
                 await self._close(source)
             if lost is None:
-                self._ended_ids.append(room_id)
+                self._ended.append((room_id, time.monotonic() + ENDED_FOR_S))
                 break
             logger.info("Stream of @%s lost: %s", self._creator, lost.detail or lost.code)
             if first and lost.variant == "refused":
@@ -160,30 +165,43 @@ class Keeper:
         self._room.set_state("ended")
 
     async def _stream(self, source: Source, room_id: int) -> AppError | None:
-        """Wait for the end of a stream; a silent one is asked after once, unsigned."""
+        """Wait for the end of a stream; a silent one is asked after, unsigned, ever more rarely."""
         running = self._tasks.start(source.run(), name="stream")
-        asked_at = 0.0
+        stall_s = self._config.rooms.stall_s
+        heard_at, patience_s = source.heard_at, stall_s
         try:
             while True:
-                done, _ = await asyncio.wait({running}, timeout=self._config.rooms.stall_s)
+                done, _ = await asyncio.wait({running}, timeout=stall_s)
                 if done:
                     return running.result()
-                silent_s = time.monotonic() - source.heard_at
-                if silent_s < self._config.rooms.stall_s or source.heard_at == asked_at:
+                if source.heard_at != heard_at:
+                    heard_at, patience_s = source.heard_at, stall_s
+                silent_s = time.monotonic() - heard_at
+                if silent_s < patience_s:
                     continue
-                asked_at = source.heard_at
+                patience_s = min(2 * silent_s, silent_s + MAX_SILENT_LOOK_S)
                 if not await self._alive(room_id):
                     return None
         finally:
             running.cancel()
 
     async def _alive(self, room_id: int) -> bool:
-        """One live check; a check that fails says nothing against the live."""
+        """Whether a silent live goes on. TikTok's live check lies at times, so its no is asked
+        again; a check that fails says nothing against the live.
+        """
         try:
-            return await self._tiktok.still_live(room_id)
+            if await self._tiktok.still_live(room_id):
+                return True
+            return await self._tiktok.live_room_id(self._creator) == room_id
+        except CreatorOffline:
+            return False
         except AppError as error:
             logger.info("Live check of @%s failed: %s", self._creator, error.detail)
             return True
+
+    def _has_ended(self, room_id: int) -> bool:
+        now = time.monotonic()
+        return any(ended == room_id and now < until for ended, until in self._ended)
 
     async def _reopen(self) -> tuple[int, Source] | None:
         """Get a lost stream back, with full jitter. None when the creator is no longer live."""
@@ -192,7 +210,7 @@ class Keeper:
             await asyncio.sleep(random.uniform(0, pause_s))
             try:
                 room_id = await self._tiktok.live_room_id(self._creator)
-                if room_id in self._ended_ids:
+                if self._has_ended(room_id):
                     return None
                 return room_id, await self._open(room_id)
             except CreatorOffline:
