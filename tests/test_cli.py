@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -57,6 +58,40 @@ async def test_a_signal_ends_the_server_with_1001_for_phones_and_status_0(
         assert not phone.of("error")
         assert await server.stop(signum) == 0
         assert "Traceback" not in server.err
+
+
+async def test_nothing_that_hangs_keeps_the_server_from_stopping_in_time(
+    tmp_path: Path, tiktok: TikTok
+) -> None:
+    anna, boris = tiktok.creator("anna", live=True), tiktok.creator("boris", live=True)
+    boris.script.sign = "hang"
+    tiktok.creator("carla").script.html = "drip"
+    tokens = []
+    for name in ("anna", "boris", "carla"):
+        done = await run(tmp_path, "user", "add", "--name", name, "--tiktok", name, "--json")
+        tokens.append(json.loads(done.out)["token"])
+    async with Server(tmp_path, environment(tmp_path, tiktok)) as server, browser() as http:
+        watching = await connected(server, http, tokens[0])
+        await watching.expect_live()
+        # A phone that never reads, and one whose handshake never ends.
+        port = int(server.url.rsplit(":", 1)[1])
+        stalled, stalled_writer = await asyncio.open_connection("127.0.0.1", port, limit=64)
+        stalled_writer.write(
+            f"GET /ws/{tokens[0]} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        await stalled.readuntil(b"101 Switching")
+        _, half = await asyncio.open_connection("127.0.0.1", port)
+        half.write(b"POST /api/pair HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\n\r\n")
+        for token in tokens[1:]:
+            await (await connected(server, http, token)).expect("status", state="connecting")
+        await boris.until(lambda: len(tiktok.sign.requests) == 2)
+        anna.stall()
+        assert await server.stop() == 0
+        assert "Traceback" not in server.err
+        for writer in (stalled_writer, half):
+            writer.transport.abort()
 
 
 async def test_the_first_start_makes_user_1_and_prints_how_to_get_in(
