@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -44,8 +45,9 @@ LOOK_UP_FAILURES: Final = 3
 RECONNECT_PAUSES_S: Final = (0.5, 2.0, 8.0, 20.0)
 #: Signatures one room may ask for: (how many, within how many seconds).
 ROOM_SIGN_LIMITS: Final = ((3, 600.0), (6, 3600.0))
-#: TikTok offers a live that has ended as live for up to 15 minutes.
-ENDED_FOR_S: Final = 1200.0
+#: TikTok offers a live that has ended as live for up to 15 minutes. One whose end was only found
+#: out, not told, is believed again after this.
+FOUND_ENDED_FOR_S: Final = 1200.0
 MAX_ENDED_IDS: Final = 64
 #: Longest pause between two live checks of a stream that stays silent.
 MAX_SILENT_LOOK_S: Final = 600.0
@@ -149,7 +151,8 @@ class Keeper:
             finally:
                 await self._close(source)
             if lost is None:
-                self._ended.append((room_id, time.monotonic() + ENDED_FOR_S))
+                for_s = math.inf if source.ended else FOUND_ENDED_FOR_S
+                self._ended.append((room_id, time.monotonic() + for_s))
                 break
             logger.info("Stream of @%s lost: %s", self._creator, lost.detail or lost.code)
             if first and lost.variant == "refused":
