@@ -40,6 +40,7 @@ class LiveRelay:
         self.app = create_app(config)
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
         self._session: aiohttp.ClientSession | None = None
+        self._phones: list[Phone] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -87,8 +88,15 @@ class LiveRelay:
         """Connect a phone with its token in the header."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         params = {name: str(value) for name, value in query.items()}
-        ws = await self.http.ws_connect(self.url + path, headers=headers, params=params)
-        return Phone(ws)
+        return self.hold(
+            await self.http.ws_connect(self.url + path, headers=headers, params=params)
+        )
+
+    def hold(self, ws: aiohttp.ClientWebSocketResponse) -> Phone:
+        """A phone by a socket that a test opened; it stays until the server stops."""
+        phone = Phone(ws)
+        self._phones.append(phone)
+        return phone
 
     async def phone_of(self, creator: str, **query: Any) -> Phone:
         """A phone of a new user who watches `creator`."""

@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import hdrs
+from yarl import URL
 
 from server.store.log import Entry
+from server.web.console.log import MAX_ROWS
 from tests.conftest import Serve
 from tests.liverelay import LiveRelay
 from tests.phone import PATIENCE_S
-from tests.tiktok import TikTok, frames
+from tests.tiktok import TikTok, frames, gifts
 from tests.tiktok.people import Person
 
 PASSWORD = "correct horse battery"
@@ -49,13 +51,53 @@ async def page(session: aiohttp.ClientSession, url: str, **query: Any) -> str:
         return await answer.text()
 
 
+def raw_rows(text: str) -> list[str]:
+    """The rows of a log page, as HTML."""
+    body = text.split('<tbody id="rows">')[1].split("</tbody>")[0]
+    return re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+
+
 def rows_of(text: str) -> list[str]:
     """The rows of a log page, as text."""
-    body = text.split('<tbody id="rows">')[1].split("</tbody>")[0]
-    found = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
     return [
-        html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row))).strip() for row in found
+        html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row))).strip()
+        for row in raw_rows(text)
     ]
+
+
+def ids_of(text: str) -> list[int]:
+    """The ids of a log page's rows, newest first."""
+    return [int(re.search(r'data-id="(\d+)"', row)[1]) for row in raw_rows(text)]  # type: ignore[index]
+
+
+async def logged(relay: LiveRelay, count: int) -> None:
+    """Rows that only the disk has, numbered from 1."""
+    await relay.log.append(
+        [
+            Entry(
+                id=number,
+                ts=1_790_000_000_000 + number,
+                type="chat",
+                level="info",
+                creator="anna",
+                user_id=0,
+                code="",
+                ref="",
+                text=f"№{number}.",
+                frame="{}",
+            )
+            for number in range(1, count + 1)
+        ]
+    )
+
+
+def assert_signed_out(message: aiohttp.WSMessage) -> None:
+    """The close that tells a page to stop trying."""
+    assert (message.type, message.data, message.extra) == (
+        aiohttp.WSMsgType.CLOSE,
+        1008,
+        "signed_out",
+    )
 
 
 async def live_socket(
@@ -85,6 +127,26 @@ async def test_without_a_login_every_page_leads_to_it_and_back(path: str, relay:
             login = answer.url
         async with session.post(login, data={"password": PASSWORD}) as answer:
             assert (answer.status, answer.url.path_qs) == (200, path)
+
+
+async def test_the_console_is_found_without_its_slash(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    async with staff.get(f"{relay.url}/console") as answer:
+        assert (answer.status, answer.url.path) == (200, "/console/")
+
+
+async def test_a_wrong_password_is_said_and_opens_nothing(relay: LiveRelay) -> None:
+    await relay.sessions.set_password(PASSWORD)
+    async with browser() as session:
+        login = f"{relay.url}/console/login?lang=en"
+        for wrong in ("", PASSWORD + " ", "x" * 5000):
+            async with session.post(login, data={"password": wrong}) as answer:
+                assert answer.status == 403
+                assert hdrs.SET_COOKIE not in answer.headers
+                assert "The password does not match." in await answer.text()
+        async with session.get(f"{relay.url}/console/") as answer:
+            assert answer.url.path == "/console/login"
 
 
 async def test_a_login_link_is_used_up_by_its_button_and_not_by_looking(relay: LiveRelay) -> None:
@@ -198,9 +260,67 @@ async def test_a_log_out_ends_the_session_and_its_live_pages(
     ws = await live_socket(relay, staff)
     async with staff.post(f"{relay.url}/console/logout") as answer:
         assert answer.url.path == "/console/login"
-    message = await asyncio.wait_for(ws.receive(), PATIENCE_S)
-    assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1008)
-    assert message.extra == "signed_out"
+    assert_signed_out(await asyncio.wait_for(ws.receive(), PATIENCE_S))
+
+
+async def test_a_cookie_that_was_kept_opens_nothing_after_the_log_out(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    url = f"{relay.url}/console/"
+    (cookie,) = staff.cookie_jar.filter_cookies(URL(url)).values()
+    kept = {hdrs.COOKIE: f"{cookie.key}={cookie.value}"}
+    async with relay.http.get(url, headers=kept) as answer:
+        assert answer.url.path == "/console/"
+    async with staff.post(f"{relay.url}/console/logout", allow_redirects=False) as answer:
+        assert answer.status == 303
+    async with relay.http.get(url, headers=kept) as answer:
+        assert answer.url.path == "/console/login"
+    ws = await relay.http.ws_connect(f"{relay.url}/console/live", headers=kept)
+    assert_signed_out(await asyncio.wait_for(ws.receive(), PATIENCE_S))
+
+
+# ---- what every page promises
+
+
+@pytest.mark.parametrize("path", ["/console/", "/console/?before=9&type=error", "/console/nowhere"])
+async def test_a_page_of_the_console_is_kept_nowhere_and_runs_nothing_inline(
+    path: str, relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    async with staff.get(relay.url + path) as answer:
+        text = await answer.text()
+        assert answer.url == URL(relay.url + path)
+        assert answer.headers[hdrs.CACHE_CONTROL] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+    host = f"127.0.0.1:{relay.port}"
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        f"connect-src 'self' ws://{host} wss://{host}",
+    } <= set(policy)
+    assert not re.search(r"<script(?![^>]*(src=|application/json))", text)
+    assert not re.search(r"\son\w+=|style=|<style|javascript:", text)
+
+
+@pytest.mark.parametrize("lang", ["ru", "en"])
+async def test_a_language_that_was_asked_for_stays_through_the_login_and_back(
+    lang: str, relay: LiveRelay
+) -> None:
+    await relay.sessions.set_password(PASSWORD)
+    other = {hdrs.ACCEPT_LANGUAGE: "ru" if lang == "en" else "en"}
+    async with browser() as session:
+        async with session.get(f"{relay.url}/console/?lang={lang}", headers=other) as answer:
+            assert f'<html lang="{lang}">' in await answer.text()
+            login = answer.url
+        async with session.post(login, data={"password": PASSWORD}, headers=other) as answer:
+            assert f'<html lang="{lang}">' in await answer.text()
+        async with session.post(f"{relay.url}/console/logout?lang={lang}", headers=other) as answer:
+            assert answer.url.path_qs == f"/console/login?lang={lang}"
 
 
 # ---- the log
@@ -255,6 +375,27 @@ async def test_a_filter_that_cannot_be_is_said_and_the_page_still_shown(
     assert 'id="rows"' in text
 
 
+@pytest.mark.parametrize("ref", ["!!!", "01", "NOSUCHRE"])
+async def test_a_reference_of_nobody_finds_nothing(
+    ref: str, relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    await (await relay.phone_of("")).expect_error("username_required")
+    text = await page(staff, f"{relay.url}/console/", ref=ref, lang="en")
+    assert rows_of(text) == []
+    assert "Nothing matches this filter." in text
+    assert f'value="{ref}"' in text
+
+
+async def test_a_reference_is_found_as_it_is_read_out(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    ref = (await (await relay.phone_of("")).expect_error("username_required"))["ref"]
+    await (await relay.phone_of("")).expect_error("username_required")
+    for spoken in (ref, f" {ref[:4]}-{ref[4:].lower()} ", " ".join(ref)):
+        (row,) = rows_of(await page(staff, f"{relay.url}/console/", ref=spoken))
+        assert ref in row
+
+
 @pytest.mark.parametrize("query", ["type=%00", "creator=%ff%fe", "before=-1", "ref=%F0%9F%98%80"])
 async def test_a_hostile_query_breaks_nothing(
     query: str, relay: LiveRelay, staff: aiohttp.ClientSession
@@ -266,22 +407,7 @@ async def test_a_hostile_query_breaks_nothing(
 async def test_older_pages_join_without_a_hole(
     relay: LiveRelay, staff: aiohttp.ClientSession
 ) -> None:
-    entries = [
-        Entry(
-            number,
-            1_790_000_000_000 + number,
-            "chat",
-            "info",
-            "anna",
-            0,
-            "",
-            "",
-            f"№{number}.",
-            "{}",
-        )
-        for number in range(1, 251)
-    ]
-    await relay.log.append(entries)
+    await logged(relay, 250)
     seen: list[str] = []
     url = f"{relay.url}/console/?lang=ru"
     while url:
@@ -308,6 +434,25 @@ async def test_hostile_text_is_shown_and_never_run(
     assert "<img src=x" not in text
     (row,) = rows_of(text)
     assert "{user}" in row
+    # What turns the reading direction turns its own cell only.
+    assert re.search(r'<td class="text"><bdi>[^<]+</bdi></td>', raw_rows(text)[0])
+
+
+async def test_what_was_typed_comes_back_as_text(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    hostile = "\"'><script>alert(1)</script>\u202e"
+    asked = {"creator": hostile, "user": hostile, "ref": hostile, "type": hostile}
+    text = await page(staff, f"{relay.url}/console/", **asked)
+    assert "<script>alert" not in text
+    for name in ("creator", "user", "ref"):
+        found = re.search(rf'<input name="{name}" value="([^"]*)"', text)
+        assert found is not None
+        assert html.unescape(found[1]) == hostile
+    await relay.sessions.set_password(PASSWORD)  # ends the session
+    text = await page(staff, f"{relay.url}/console/login", next=hostile)
+    assert "<form" in text
+    assert "<script>alert" not in text
 
 
 # ---- live
@@ -333,13 +478,111 @@ async def test_new_rows_come_by_themselves_after_the_last_one_without_gap_or_rep
     await second.close()
 
 
+async def test_an_error_comes_live_as_the_phone_got_it(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    ws = await live_socket(relay, staff, after="0")
+    user, token = await relay.user()
+    error = await (await relay.phone(token)).expect_error("username_required")
+    (row,) = await next_rows(ws, 1)
+    text = await page(staff, f"{relay.url}/console/")
+    del row["ts"]  # the log's own, a moment after the frame's
+    assert row == {
+        "id": ids_of(text)[0],
+        "type": "error",
+        "level": "warning",
+        "creator": "",
+        "user_id": user.user_id,
+        "code": "username_required",
+        "ref": error["ref"],
+        "text": f"{error['message']} — {error['details']}",
+    }
+    await ws.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"type": ("chat", "gift")},
+        {"creator": "@Anna"},
+        {"type": "error", "user": "#3"},
+        {"creator": "boris", "type": "chat"},
+    ],
+)
+async def test_a_row_that_comes_live_is_there_after_a_reload_and_the_other_way_round(
+    query: dict[str, Any], relay: LiveRelay, tiktok: TikTok, staff: aiohttp.ClientSession
+) -> None:
+    ws = await live_socket(relay, staff, after="0", **query)
+    phones = {}
+    for name in ("anna", "boris"):
+        tiktok.creator(name, live=True)
+        phones[name] = await relay.phone_of(name)
+        await phones[name].expect_live()
+    user, nameless = await relay.user()
+    assert user.user_id == 3
+    for _ in range(2):
+        for name, phone in phones.items():
+            await tiktok.creator(name).send(
+                frames.chat("fan", "hi"), frames.gift("fan", gifts.GALAXY), frames.viewers(5)
+            )
+            await phone.expect("viewer")
+        await (await relay.phone(nameless)).expect_error("username_required")
+    reloaded = ids_of(await page(staff, f"{relay.url}/console/", **query))
+    assert len(reloaded) >= 2
+    live = [row["id"] for row in await next_rows(ws, len(reloaded))]
+    assert live == reloaded[::-1]
+    await ws.close()
+
+
+async def test_a_page_left_open_over_a_restart_misses_nothing(serve: Serve, tiktok: TikTok) -> None:
+    tiktok.creator("anna", live=True)
+    relay = await serve()
+    phone = await relay.phone_of("anna")
+    await phone.expect_live()
+    await tiktok.creator("anna").send(*(frames.chat("fan", str(number)) for number in range(10)))
+    await phone.expect("chat", message="9")
+    seen = phone.of("chat")[3]["id"]
+    await relay.stop()
+
+    relay = await serve()
+    async with browser() as session:
+        await enter(relay, session)
+        ws = await live_socket(relay, session, after=str(seen), type="chat")
+        rows = await next_rows(ws, 6)
+        phone = await relay.phone_of("anna")
+        await phone.expect_live()
+        await tiktok.creator("anna").send(frames.chat("fan", "10"))
+        rows += await next_rows(ws, 1)
+        await ws.close()
+    assert [row["text"] for row in rows] == [f"fan: {number}" for number in range(4, 11)]
+
+
+async def test_of_more_rows_than_a_page_keeps_the_newest_come_and_the_hole_is_said(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    await logged(relay, MAX_ROWS + 5)
+    ws = await live_socket(relay, staff, after="2")
+    batches = []
+    while sum(len(batch["rows"]) for batch in batches) < MAX_ROWS:
+        batches.append(await asyncio.wait_for(ws.receive_json(), PATIENCE_S))
+    await ws.close()
+    ids = [row["id"] for batch in batches for row in batch["rows"]]
+    assert ids == list(range(6, MAX_ROWS + 6))
+    assert [batch.get("skipped", False) for batch in batches] == [True] + [False] * (
+        len(batches) - 1
+    )
+    ws = await live_socket(relay, staff, after="5")
+    assert "skipped" not in await asyncio.wait_for(ws.receive_json(), PATIENCE_S)
+    await ws.close()
+
+
 async def test_a_live_page_needs_a_session_and_a_page_of_ours(
     relay: LiveRelay, staff: aiohttp.ClientSession
 ) -> None:
     async with browser() as stranger:
         ws = await live_socket(relay, stranger)
-        message = await asyncio.wait_for(ws.receive(), PATIENCE_S)
-        assert (message.data, message.extra) == (1008, "signed_out")
+        assert_signed_out(await asyncio.wait_for(ws.receive(), PATIENCE_S))
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await staff.ws_connect(
             f"{relay.url}/console/live", headers={"Origin": "https://evil.example"}

@@ -9,7 +9,6 @@ import pytest
 
 from server.web.connection import MAX_UNREAD_BYTES
 from tests.conftest import Serve
-from tests.phone import Phone
 from tests.tiktok import TikTok
 
 
@@ -37,7 +36,9 @@ async def test_a_phone_that_is_gone_makes_place_for_the_one_that_comes(
     relay = await serve(limits={"connections_per_user": 1})
     _, token = await relay.user("anna")
     headers = {"Authorization": f"Bearer {token}"}
-    gone = Phone(await relay.http.ws_connect(f"{relay.url}/ws", headers=headers, autoping=False))
+    gone = relay.hold(
+        await relay.http.ws_connect(f"{relay.url}/ws", headers=headers, autoping=False)
+    )
     fresh = await relay.phone(token)
     assert (await fresh.expect("status"))["tiktok_username"] == "anna"
     while (message := await gone.ws.receive()).type is not aiohttp.WSMsgType.CLOSE:

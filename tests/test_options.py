@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import Serve
 from tests.liverelay import LiveRelay
-from tests.phone import Phone
 from tests.tiktok import TikTok, frames
 
 
@@ -91,7 +90,7 @@ async def test_the_language_is_the_options_then_the_headers_then_the_servers(
     headers = {"Authorization": f"Bearer {token}"} | (
         {"Accept-Language": accepted} if accepted else {}
     )
-    phone = Phone(
+    phone = relay.hold(
         await relay.http.ws_connect(
             f"{relay.url}/ws", headers=headers, params={"lang": asked} if asked else {}
         )
@@ -105,10 +104,10 @@ async def test_the_first_token_in_the_documented_order_counts(
     tiktok.creator("anna")
     _, token = await relay.user("anna")
     good = {"Authorization": f"Bearer {token}"}
-    phone = Phone(await relay.http.ws_connect(f"{relay.url}/ws/bad?token=bad", headers=good))
+    phone = relay.hold(await relay.http.ws_connect(f"{relay.url}/ws/bad?token=bad", headers=good))
     await phone.expect("status")
     bad = {"Authorization": "Bearer bad"}
-    phone = Phone(await relay.http.ws_connect(f"{relay.url}/ws/{token}", headers=bad))
+    phone = relay.hold(await relay.http.ws_connect(f"{relay.url}/ws/{token}", headers=bad))
     await phone.expect_error("unauthorized")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import html
 import io
+import json
 import re
+import sys
 import tarfile
 from pathlib import Path
 
@@ -15,7 +19,9 @@ from aiohttp import hdrs
 from server.errors import ERROR_CLASSES
 from server.relay.notices import catalogue
 from server.web.render import STATIC, TEMPLATES, strings
+from server.web.source import Source
 from tests.liverelay import LiveRelay
+from tests.process import PATIENCE_S, environment
 
 PAGES = ["/app/", "/help/errors", "/console/login", "/console/login/CODE", "/nowhere"]
 
@@ -74,6 +80,26 @@ async def test_the_help_page_explains_every_error(lang: str, relay: LiveRelay) -
         assert entry.message[lang] in text  # type: ignore[index]
 
 
+@pytest.mark.parametrize("lang", ["ru", "en"])
+async def test_the_app_can_explain_every_error_in_both_languages(
+    lang: str, relay: LiveRelay
+) -> None:
+    async with relay.http.get(f"{relay.url}/app/?lang={lang}") as answer:
+        text = await answer.text()
+    assert f'<html lang="{lang}">' in text
+    title = strings()["app"]["pair_title"][lang]  # type: ignore[index]
+    assert title in html.unescape(text)
+    embedded = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
+    assert embedded is not None
+    data = json.loads(embedded[1])
+    assert data["lang"] == lang
+    assert data["errors"].keys() == ERROR_CLASSES.keys()
+    for explained in data["errors"].values():
+        for language in ("ru", "en"):
+            assert explained[language]["cause"]
+            assert explained[language]["fix"]
+
+
 def test_every_text_is_there_in_both_languages() -> None:
     for table in strings().values():
         for entry in table.values():
@@ -83,8 +109,20 @@ def test_every_text_is_there_in_both_languages() -> None:
 
 def test_every_file_that_a_template_names_exists() -> None:
     for template in TEMPLATES.rglob("*.html"):
-        for name in re.findall(r"static\('([^']+)'\)", template.read_text(encoding="utf-8")):
+        text = template.read_text(encoding="utf-8")
+        for name in re.findall(r"""static\(["']([^"']+)["']\)""", text):
             assert (STATIC / name).is_file(), (template.name, name)
+
+
+def test_no_script_makes_markup_or_code_of_text() -> None:
+    scripts = list(STATIC.rglob("*.js"))
+    assert scripts
+    for script in scripts:
+        found = re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function",
+            script.read_text(encoding="utf-8"),
+        )
+        assert found is None, (script.name, found)
 
 
 def test_every_module_of_the_app_is_announced() -> None:
@@ -107,17 +145,22 @@ async def test_assets_are_kept_for_a_year_under_todays_version_only(relay: LiveR
     async with relay.http.get(relay.url + old, headers={hdrs.IF_NONE_MATCH: etag}) as answer:
         assert answer.status == 304
         assert "immutable" not in answer.headers[hdrs.CACHE_CONTROL]
+    async with relay.http.get(f"{relay.url}/static/base.css") as answer:
+        assert answer.headers[hdrs.CACHE_CONTROL] == "no-cache"
+        assert answer.headers[hdrs.ETAG] == etag
 
 
 async def test_assets_are_sent_packed_to_who_unpacks(relay: LiveRelay) -> None:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         url = f"{relay.url}/static/base.css"
         async with session.get(url, headers={hdrs.ACCEPT_ENCODING: "gzip"}) as answer:
-            packed = len(await answer.read())
+            packed = await answer.read()
             assert answer.headers[hdrs.CONTENT_ENCODING] == "gzip"
         async with session.get(url, headers={hdrs.ACCEPT_ENCODING: "identity"}) as answer:
-            assert len(await answer.read()) > packed
+            plain = await answer.read()
             assert hdrs.CONTENT_ENCODING not in answer.headers
+    assert gzip.decompress(packed) == plain == (STATIC / "base.css").read_bytes()
+    assert len(packed) < len(plain)
 
 
 @pytest.mark.parametrize(
@@ -150,3 +193,62 @@ async def test_the_source_code_is_what_runs_and_holds_no_secret(relay: LiveRelay
         assert name.parts[0] == "liverelay"
         assert name.suffix not in {".db", ".key", ".pem", ".log"}
         assert name.name not in {"config.toml", ".env"}
+
+
+async def test_the_source_code_is_not_sent_again_to_who_has_it(relay: LiveRelay) -> None:
+    url = f"{relay.url}/source.tar.gz"
+    async with relay.http.get(url) as answer:
+        etag = answer.headers[hdrs.ETAG]
+    async with relay.http.get(url, headers={hdrs.IF_NONE_MATCH: etag}) as answer:
+        assert answer.status == 304
+        assert await answer.read() == b""
+
+
+async def test_the_source_code_runs_as_it_unpacks(relay: LiveRelay, tmp_path: Path) -> None:
+    async with relay.http.get(f"{relay.url}/source.tar.gz") as answer:
+        body = await answer.read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    work = tmp_path / "work"
+    work.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(tmp_path / "liverelay" / "run.py"),
+        "user",
+        "add",
+        "--name",
+        "Anna",
+        cwd=work,
+        env=environment(work),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 0, err
+    assert b"/app/#pair=" in out
+    assert (work / "liverelay.db").is_file()
+
+
+async def test_what_an_operator_leaves_beside_the_code_is_not_packed(tmp_path: Path) -> None:
+    code = {"run.py", "server/app.py", "templates/app.html", "static/app/main.js"}
+    private = {
+        "config.toml",
+        "server/config.toml",
+        "liverelay.db",
+        "liverelay.db-wal",
+        "server/liverelay.db",
+        "server/tls.key",
+        "server/tls.pem",
+        "static/stderr.log",
+        ".env",
+        ".venv/lib/module.py",
+        "server/.git/hook.py",
+        "server/__pycache__/app.py",
+    }
+    for name in code | private:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "server" / "settings.toml").symlink_to(tmp_path / "config.toml")
+    archive = await Source(tmp_path).archive()
+    with tarfile.open(fileobj=io.BytesIO(archive.body)) as packed:
+        assert set(packed.getnames()) == {f"liverelay/{name}" for name in code}

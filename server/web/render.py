@@ -20,6 +20,7 @@ from aiohttp import hdrs, web
 from server.relay.notices import LANGS, Lang, Text, fill
 from server.web.assets import ASSETS, Assets
 from server.web.keys import CONFIG
+from server.web.middlewares import NEVER_STORED
 from server.web.options import preferred_lang
 
 ROOT: Final = Path(__file__).parents[2]
@@ -79,7 +80,8 @@ def render(
         name, request, {**_about(request), **context}, status=status
     )
     response.headers[hdrs.VARY] = hdrs.ACCEPT_LANGUAGE
-    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
+    if not request.path.startswith(NEVER_STORED):
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     return response
 
 

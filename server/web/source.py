@@ -32,6 +32,8 @@ FILES: Final = (
     "LICENSE",
 )
 FOLDERS: Final = ("server", "templates", "static", "tools")
+#: Wherever --config has it.
+SECRET: Final = "config.toml"
 #: Code and its data; nothing that an operator may have left beside it.
 SUFFIXES: Final = frozenset(
     {
@@ -109,6 +111,6 @@ def _code(root: Path) -> Iterator[Path]:
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             parts = path.relative_to(root).parts
-            hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+            hidden = any(part.startswith((".", "__pycache__")) or part == SECRET for part in parts)
             if path.suffix in SUFFIXES and not hidden and path.is_file() and not path.is_symlink():
                 yield path

@@ -17,6 +17,7 @@ let lastId = Number(rows.firstElementChild?.dataset.id ?? 0);
 let socket = null;
 let pause = FIRST_PAUSE_MS;
 let timer = 0;
+let steady = 0;
 
 function show(state) {
   pill.hidden = false;
@@ -31,13 +32,18 @@ function connect() {
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.searchParams.set("after", String(lastId));
   socket = new WebSocket(url);
-  socket.addEventListener("open", () => show("on"));
+  socket.addEventListener("open", () => {
+    show("on");
+    // A log may be quiet for hours; a link that was refused at once has not recovered.
+    steady = setTimeout(() => (pause = FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+  });
   socket.addEventListener("message", (event) => {
     pause = FIRST_PAUSE_MS;
     receive(JSON.parse(event.data));
   });
   socket.addEventListener("close", (event) => {
     socket = null;
+    clearTimeout(steady);
     if (event.code === CLOSE_SIGNED_OUT) {
       show("signed_out");
       return;

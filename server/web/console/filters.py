@@ -38,6 +38,8 @@ TYPES: Final = (
 #: SQLite's largest integer.
 MAX_ID: Final = 2**63 - 1
 MAX_TEXT: Final = 200
+#: Nobody's reference: what cannot be one must find nothing, not everything.
+NO_REF: Final = "-"
 
 
 class StoreFilter(TypedDict):
@@ -105,11 +107,12 @@ def read_filters(request: web.Request, lang: Lang) -> Asked:
     if typed["user"] and user_id is None:
         problems.append(text(lang, "log.bad_user"))
     wanted = query.getall("type", [])
+    ref = "".join(char for char in typed["ref"].upper() if char in REF_ALPHABET)[:REF_LENGTH]
     filters = Filters(
         types=tuple(name for name in TYPES if name in wanted),
         creator=creator,
         user_id=user_id or 0,
-        ref="".join(char for char in typed["ref"].upper() if char in REF_ALPHABET)[:REF_LENGTH],
+        ref=ref or (NO_REF if typed["ref"] else ""),
     )
     return Asked(filters, typed, tuple(problems))
 
