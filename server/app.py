@@ -6,6 +6,7 @@ The only module that sees all of the others. Order of life: store, event log, Ti
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import resource
@@ -27,6 +28,7 @@ from server.relay.rooms import Rooms
 from server.relay.visits import Visits
 from server.store.database import Database
 from server.tasks import TaskOwner
+from server.upstream import probe
 from server.upstream.guard import Guard
 from server.upstream.tiktok import TikTok
 from server.web import api, asyncapi, console, health, middlewares, pages, phone
@@ -181,7 +183,11 @@ async def _tiktok(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _relay(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
-    guard = Guard(config.sign, clock=time.time)
+    guard = Guard(config.sign, app[DATABASE].limits, functools.partial(probe.ask_limits, config))
+    try:
+        await guard.load()
+    except StoreUnavailable as error:
+        raise StartupError(f"{config.database.path}: {error.detail}") from None
     visits = Visits(app[LOG], config.rooms.linger_s)
     rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits)
     app[ROOMS] = rooms
@@ -191,6 +197,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
         yield
     finally:
         await rooms.close()
+        await guard.close()
         await visits.close()
 
 

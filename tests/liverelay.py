@@ -60,7 +60,8 @@ class LiveRelay:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port = self._runner.addresses[0][1]
-        self._session = aiohttp.ClientSession()
+        # Phones are many; the client's own limit of 100 would keep the rest waiting.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def stop(self) -> None:
         """Shut down as SIGTERM does."""

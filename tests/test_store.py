@@ -335,11 +335,12 @@ async def test_a_second_server_is_refused_and_a_command_is_not(
 
 
 def scripts(folder: Path, *bodies: str) -> Path:
-    """Migrations beside the first, real one."""
+    """The real migrations, and these after them."""
     folder.mkdir()
-    first = migrate.MIGRATIONS / "0001_first.sql"
-    (folder / "0001_first.sql").write_text(first.read_text(encoding="utf-8"), encoding="utf-8")
-    for number, body in enumerate(bodies, start=2):
+    real = sorted(migrate.MIGRATIONS.glob("*.sql"))
+    for script in real:
+        (folder / script.name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+    for number, body in enumerate(bodies, start=len(real) + 1):
         (folder / f"{number:04}_next.sql").write_text(body, encoding="utf-8")
     return folder
 
@@ -354,22 +355,40 @@ def version(path: Path) -> int:
 
 def test_a_migration_runs_once_with_a_backup_before_it(tmp_path: Path, path: Path) -> None:
     migrate.prepare(path)
-    assert version(path) == 1
+    today = version(path)
     newer = scripts(tmp_path / "m", "CREATE TABLE added (a) ;")
     migrate.prepare(path, newer)
     migrate.prepare(path, newer)
-    assert version(path) == 2
-    backup = path.with_name(path.name + ".backup-v1")
-    assert version(backup) == 1
+    assert version(path) == today + 1
+    backup = path.with_name(f"{path.name}.backup-v{today}")
+    assert version(backup) == today
     assert mode(backup) == 0o600
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path, path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    script = migrate.MIGRATIONS / "0001_first.sql"
+    (first / script.name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+    migrate.prepare(path, first)
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO users (name, created_at) VALUES ('kept', 1)")
+    connection.commit()
+    connection.close()
+    migrate.prepare(path)
+    assert version(path) == len(list(migrate.MIGRATIONS.glob("*.sql")))
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM users").fetchall() == [("kept",)]
+    connection.close()
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path, path: Path) -> None:
     migrate.prepare(path)
+    today = version(path)
     broken = scripts(tmp_path / "m", "CREATE TABLE added (a); INSERT INTO nowhere VALUES (1);")
     with pytest.raises(StartupError, match="nowhere"):
         migrate.prepare(path, broken)
-    assert version(path) == 1
+    assert version(path) == today
     connection = sqlite3.connect(path)
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema")]
     connection.close()

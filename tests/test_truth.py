@@ -144,7 +144,7 @@ async def test_the_seeds_rate_limit_is_told_in_its_own_words(
     assert error["details"] == (
         "Подождите несколько минут или используйте EulerStream API для снятия лимитов."
     )
-    assert 3590 <= error["retry_after"] <= 3600
+    assert 3590 <= error["retry_after"] <= 3601  # the end of a block is spread a little
     assert phone.close_code == 1008
     lines = [f"{record.levelname}: {record.getMessage()}" for record in caplog.records]
     assert "INFO: 🔴 Подключение к TikTok Live: @anna" in lines

@@ -27,7 +27,7 @@ from server.errors import (
 )
 from server.relay.room import Room
 from server.tasks import TaskOwner
-from server.upstream.guard import Guard
+from server.upstream.guard import Ask, Guard
 from server.upstream.tiktok import TikTok
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Keeper:
 
     async def _watch(self, room_id: int) -> None:
         """Stream one live to its end, across lost connections. Raises AppError when that fails."""
-        source = await self._open(room_id)
+        source = await self._open(room_id, again=False)
         first = True
         while True:
             try:
@@ -215,7 +215,7 @@ class Keeper:
                 room_id = await self._tiktok.live_room_id(self._creator)
                 if self._has_ended(room_id):
                     return None
-                return room_id, await self._open(room_id)
+                return room_id, await self._open(room_id, again=True)
             except CreatorOffline:
                 return None
             except TRANSIENT as error:
@@ -226,12 +226,12 @@ class Keeper:
 
     # ---- one connection
 
-    async def _open(self, room_id: int) -> Source:
+    async def _open(self, room_id: int, *, again: bool) -> Source:
         """Sign and connect with the first key that is let through. Raises AppError."""
         failures: list[AppError] = []
-        for key in self._room.keys():
+        for ask in self._room.asks(again=again):
             try:
-                return await self._open_with(key, room_id)
+                return await self._open_with(ask, room_id)
             except RateLimited as error:
                 failures.append(error)
             except AppError as error:
@@ -243,25 +243,24 @@ class Keeper:
             raise next(error for error in failures if not isinstance(error, RateLimited))
         raise min(limits, key=lambda error: error.retry_at or 0.0)
 
-    async def _open_with(self, key: str, room_id: int) -> Source:
+    async def _open_with(self, ask: Ask, room_id: int) -> Source:
         self._check_own_limit()
-        permit = await self._guard.admit(key)
+        permit = await self._guard.admit(ask)
         self._asked_at.append(time.time())
         source = self._tiktok.source(
-            self._creator, room_id, key=key, on_received=self._room.receive
+            self._creator, room_id, key=ask.key, on_received=self._room.receive
         )
         try:
             await source.open()
         except AppError as error:
-            if source.signature_unspent:
-                permit.never_sent()
-            if isinstance(error, RateLimited) and error.retry_at and not error.of_room:
-                permit.rate_limited(error.retry_at)
+            await permit.settle(error, unsent=source.signature_unspent)
             await self._close(source)
             raise
         except BaseException:
+            permit.abandon()
             await self._close(source)
             raise
+        await permit.settle(None)
         self._on_connected()
         logger.info("✅ TikTok Live клиент запущен для @%s", self._creator)
         return source

@@ -28,6 +28,7 @@ from server.relay.ring import Ring, RingBudget, Slot
 from server.relay.rows import Record
 from server.relay.tally import Tally
 from server.relay.visits import Visits
+from server.upstream.guard import Ask
 
 #: States in which the phone's creator is on the air.
 CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
@@ -141,10 +142,15 @@ class Room:
         self._fanout.bring_to_front(member.outbox)
         member.outbox.write(messages.wire(frame))
 
-    def keys(self) -> list[str]:
-        """EulerStream keys to try, in order: the members' own, then the server's ("" is none)."""
-        own = [member.key for member in self._members.values() if member.key]
-        return list(dict.fromkeys([*own, self._config.sign.api_key]))
+    def asks(self, *, again: bool) -> list[Ask]:
+        """Whom to sign for, in order: members with keys of their own, then all by the server's."""
+        members = self._members.values()
+        own = dict.fromkeys(member.key for member in members if member.key)
+        users = tuple(dict.fromkeys(member.user_id for member in members))
+        return [
+            *(Ask(self.creator, key, own_key=True, again=again) for key in own),
+            Ask(self.creator, self._config.sign.api_key, users, again=again),
+        ]
 
     def _linger_or_stay(self) -> None:
         wanted = bool(self._members) or self._expected > 0 or self.closed

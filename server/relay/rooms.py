@@ -88,7 +88,7 @@ class Rooms:
 
     async def join(self, creator: str, member: Member, since: Since | None) -> Room:
         """Let a phone into its creator's room, opening it if nobody has. Raises Refused."""
-        standing = self._cooldowns.current(creator)
+        standing = self._cooldowns.current(creator, member.user_id)
         if standing is not None and not self._may_try_own_key(standing, member):
             raise Refused(standing)
         entry = self._rooms.get(creator) or self._open(creator)
@@ -96,7 +96,9 @@ class Rooms:
         try:
             failed = await asyncio.shield(entry.loading)
             if failed is None and entry.room.closed:
-                failed = self._cooldowns.current(creator) or notice(Internal("room closed"))
+                failed = self._cooldowns.current(creator, member.user_id) or notice(
+                    Internal("room closed")
+                )
             if failed is not None:
                 raise Refused(failed)
             entry.room.join(member, since)
@@ -165,7 +167,8 @@ class Rooms:
 
     def _told(self, room: Room, error: AppError) -> Notice:
         """Remember a failure and write it to the process log, with the seed's words for a limit."""
-        told = self._cooldowns.remember(room.creator, error)
+        users = [member.user_id for member in room.members]
+        told = self._cooldowns.remember(room.creator, error, users)
         if isinstance(error, RateLimited):
             logger.error("❌ Rate limit от TikTok API: Too many connections started")
             logger.info(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from server.errors import StartupError, StoreUnavailable
+from server.store.limits import LimitStore
 from server.store.link import Link
 from server.store.log import LogStore
 from server.store.migrate import prepare
@@ -18,17 +20,16 @@ from server.store.users import Users
 
 
 class Database:
-    """An open database. Settings, the log's writer and readers have a connection each."""
+    """An open database. Settings, log writer, readers and sign budget have a connection each."""
 
-    def __init__(
-        self, settings: Link, writer: Link, reader: Link, box: SecretBox, lock: int | None
-    ) -> None:
-        self._links = (settings, writer, reader)
+    def __init__(self, links: Sequence[Link], box: SecretBox, lock: int | None) -> None:
+        settings, writer, reader, limits = self._links = tuple(links)
         self._reader = reader
         self._lock = lock
         self.users = Users(settings, box)
         self.sessions = Sessions(settings)
         self.log = LogStore(writer, reader)
+        self.limits = LimitStore(limits)
 
     @classmethod
     async def open(cls, path: Path, *, serving: bool) -> Self:
@@ -40,15 +41,14 @@ class Database:
         lock = _lock(path) if serving else None
         links: list[Link] = []
         try:
-            for role in ("settings", "log writer", "reader"):
+            for role in ("settings", "log writer", "reader", "limits"):
                 links.append(await Link.open(path, role))
         except StoreUnavailable as error:
             for link in links:
                 await link.close()
             _unlock(lock)
             raise StartupError(f"{path}: the database cannot be used: {error.detail}") from None
-        settings, writer, reader = links
-        return cls(settings, writer, reader, SecretBox(path.with_name(path.name + ".key")), lock)
+        return cls(links, SecretBox(path.with_name(path.name + ".key")), lock)
 
     async def close(self) -> None:
         """Close every connection; what was begun is ended first."""

@@ -33,12 +33,16 @@ from server.errors import (
     CreatorNotFound,
     CreatorOffline,
     PremiumRequired,
-    RateLimited,
     SignKeyInvalid,
     SignUnavailable,
 )
 from server.upstream.http import Answer
-from server.upstream.retry_after import LimitLabel, Wait, fallback_wait, read_label, read_wait
+from server.upstream.retry_after import (
+    SignRateLimited,
+    fallback_wait,
+    read_label,
+    read_wait,
+)
 
 #: Causes named in the log; a chain may be a circle.
 MAX_CAUSES: Final = 5
@@ -52,16 +56,6 @@ class Stage(Enum):
     PUSH = "push"
 
 
-class SignRateLimited(RateLimited):
-    """The sign server's 429, with what it said of the wait."""
-
-    def __init__(self, detail: str, wait: Wait, label: LimitLabel | None, *, now: float) -> None:
-        super().__init__(detail, retry_at=now + wait.seconds)
-        self.wait = wait
-        self.label = label
-        self.of_room = label is not None and label.scope == "room_id"
-
-
 def classify(
     error: BaseException | None, stage: Stage, answers: Sequence[Answer], *, now: float
 ) -> AppError:
@@ -72,7 +66,7 @@ def classify(
     if signed and (failure := _of_sign_status(signed[-1], detail, now)) is not None:
         return failure
     if any(isinstance(cause, SignatureRateLimitError) for cause in chain):
-        return SignRateLimited(detail, fallback_wait(None), None, now=now)
+        return SignRateLimited(detail, fallback_wait(None), None, (), now=now)
     if any(isinstance(cause, PremiumEndpointError) for cause in chain):
         return PremiumRequired(detail)
     if any(isinstance(cause, UserOfflineError) for cause in chain[:1]):
@@ -98,7 +92,7 @@ def _of_sign_status(answer: Answer, detail: str, now: float) -> AppError | None:
             label = read_label(answer.body)
             wait = read_wait(answer.headers, now) or fallback_wait(label)
             said = f"{detail}, wait {wait.seconds:.0f} s by {wait.source}"
-            return SignRateLimited(said, wait, label, now=now)
+            return SignRateLimited(said, wait, label, answer.headers, now=now)
         case 401:
             return SignKeyInvalid(detail)
         case 402 | 403:

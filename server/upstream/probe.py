@@ -31,11 +31,12 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitsLeft(msgspec.Struct, frozen=True):
-    """One window of the sign server's limits."""
+    """One window of the sign server's limits. `reset_at` is epoch seconds, 0 when not told."""
 
     window: str
     remaining: int
     maximum: int
+    reset_at: float = 0.0
 
 
 class SignProbe(Probe, frozen=True, kw_only=True):
@@ -54,8 +55,7 @@ async def ask_tiktok(config: Config) -> Probe:
 
 async def ask_sign_server(config: Config) -> SignProbe:
     """Ask the sign server for the limits of the server's key."""
-    headers = {"X-Api-Key": config.sign.api_key} if config.sign.api_key else {}
-    answer = await _get(config, f"{config.sign.url.rstrip('/')}/webcast/rate_limits", headers)
+    answer = await _get_limits(config, config.sign.api_key)
     if isinstance(answer, str):
         return SignProbe(reason=answer)
     return SignProbe(
@@ -63,6 +63,12 @@ async def ask_sign_server(config: Config) -> SignProbe:
         clock_offset_s=_clock_offset(answer),
         limits=read_limits(answer.content) if answer.is_success else (),
     )
+
+
+async def ask_limits(config: Config, key: str) -> tuple[LimitsLeft, ...]:
+    """What is left of a key's limits; nothing when the sign server does not tell."""
+    answer = await _get_limits(config, key)
+    return () if isinstance(answer, str) or not answer.is_success else read_limits(answer.content)
 
 
 def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
@@ -73,11 +79,28 @@ def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
         return ()
     windows: dict[str, Any] = decoded if isinstance(decoded, dict) else {}
     return tuple(
-        LimitsLeft(name, window["remaining"], window["max"])
+        LimitsLeft(name, window["remaining"], window["max"], _epoch(window.get("reset_at")))
         for name in WINDOWS
         if isinstance(window := windows.get(name), dict)
         and all(type(window.get(key)) is int for key in ("remaining", "max"))
+        and window["max"] > 0
     )
+
+
+def _epoch(value: object) -> float:
+    """A time in ISO 8601, as epoch seconds; 0 for anything else."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if time is None:
+            return 0.0
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+async def _get_limits(config: Config, key: str) -> httpx.Response | str:
+    headers = {"X-Api-Key": key} if key else {}
+    return await _get(config, f"{config.sign.url.rstrip('/')}/webcast/rate_limits", headers)
 
 
 async def _get(config: Config, url: str, headers: dict[str, str]) -> httpx.Response | str:

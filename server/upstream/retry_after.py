@@ -15,6 +15,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from server.errors import RateLimited
+
 Headers = Iterable[tuple[str, str]]
 Window = Literal["minute", "hour", "day"]
 
@@ -25,6 +27,23 @@ WINDOW_S: Final[dict[Window, float]] = {"minute": 60.0, "hour": 3_600.0, "day": 
 #: A number above this is a time, not a delay; above the next, a time in milliseconds.
 EPOCH_FROM: Final = 1e9
 EPOCH_MS_FROM: Final = 1e11
+
+#: Headers of a 429 that are kept, for operators and for EulerStream's support.
+KEPT_HEADERS: Final = frozenset(
+    {
+        "date",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+        "retry-after",
+        "x-agent-id",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+        "x-request-id",
+    }
+)
+KEPT_HEADER_CHARS: Final = 128
 
 # ASCII digits only: int() takes Arabic ones as well, and a server that sends those is guessing too.
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,9})?")
@@ -43,6 +62,23 @@ class LimitLabel(NamedTuple):
 
     scope: Literal["account", "room_id"]
     window: Window
+
+
+class SignRateLimited(RateLimited):
+    """The sign server's 429: what it said of the wait, and the headers that may have said it."""
+
+    def __init__(
+        self, detail: str, wait: Wait, label: LimitLabel | None, headers: Headers, *, now: float
+    ) -> None:
+        super().__init__(detail, retry_at=now + wait.seconds)
+        self.wait = wait
+        self.label = label
+        self.of_room = label is not None and label.scope == "room_id"
+        self.headers = [
+            (name, value[:KEPT_HEADER_CHARS])
+            for name, value in headers
+            if name.lower() in KEPT_HEADERS
+        ]
 
 
 def read_wait(headers: Headers, now: float) -> Wait | None:

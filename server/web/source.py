@@ -32,7 +32,7 @@ FILES: Final = (
     "LICENSE",
 )
 FOLDERS: Final = ("server", "templates", "static", "tools")
-#: Wherever --config has it.
+#: Stays out of every folder, should --config name one below FOLDERS.
 SECRET: Final = "config.toml"
 #: Code and its data; nothing that an operator may have left beside it.
 SUFFIXES: Final = frozenset(
