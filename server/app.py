@@ -21,8 +21,10 @@ from typing import Final
 from aiohttp import web
 
 from server import logs, startup
+from server.clock import Clock
 from server.config import Config
 from server.errors import StartupError, StoreUnavailable
+from server.relay.cooldowns import Cooldowns
 from server.relay.eventlog import EventLog
 from server.relay.rooms import Rooms
 from server.relay.visits import Visits
@@ -35,9 +37,11 @@ from server.web import api, asyncapi, console, health, middlewares, pages, phone
 from server.web.auth import Auth
 from server.web.keys import (
     AUTH,
+    CLOCK,
     CONFIG,
     DATABASE,
     EVENT_LOG,
+    GUARD,
     LOG,
     PHONES,
     ROOMS,
@@ -62,10 +66,11 @@ MAX_BODY_BYTES: Final = 64 << 10
 SHUTDOWN_TIMEOUT_S: Final = 3.0
 
 
-def create_app(config: Config) -> web.Application:
+def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     """The application for these settings. Its objects live from start-up to clean-up."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CONFIG] = config
+    app[CLOCK] = clock or Clock()
     middlewares.install(app)
     pages.setup_templates(app)
     for module in (phone, api, asyncapi, health, pages, console):
@@ -183,13 +188,18 @@ async def _tiktok(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _relay(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
-    guard = Guard(config.sign, app[DATABASE].limits, functools.partial(probe.ask_limits, config))
+    database, clock = app[DATABASE], app[CLOCK]
+    look = functools.partial(probe.ask_limits, config)
+    guard = Guard(config.sign, database.limits, look, clock=clock)
+    cooldowns = Cooldowns(database.cooldowns, clock, offline_s=config.rooms.offline_poll_s)
     try:
         await guard.load()
+        await cooldowns.load()
     except StoreUnavailable as error:
         raise StartupError(f"{config.database.path}: {error.detail}") from None
     visits = Visits(app[LOG], config.rooms.linger_s)
-    rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits)
+    rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits, cooldowns)
+    app[GUARD] = guard
     app[ROOMS] = rooms
     app[VISITS] = visits
     app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG])
@@ -198,6 +208,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     finally:
         await rooms.close()
         await guard.close()
+        await cooldowns.close()
         await visits.close()
 
 

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from server.upstream.budget import HELD_S, KEPT_OF_HOUR, WINDOWS_S, Budget
+from server.upstream.guard.budget import HELD_S, KEPT_OF_HOUR, Budget, Reported
+from server.upstream.retry_after import WINDOWS_S, Window
 
 
 def test_a_promise_is_held_for_a_minute_and_then_free_for_others() -> None:
@@ -32,15 +33,18 @@ def test_a_block_voids_the_promises_before_it() -> None:
 
 def test_what_the_sign_server_says_is_left_is_held() -> None:
     budget = Budget({}, 0.0)
-    budget.close_window("hour", left=2, now=10.0, until=900.0)
-    for _ in range(2):
+    budget.report("hour", Reported(left=2, since=10.0, until=900.0), maximum=30)
+    for number in range(2):
+        assert budget.left("hour", 10.0) == 2 - number
         assert budget.place(10.0) == 10.0
         budget.take(10.0)
+    assert budget.left("hour", 10.0) == 0
     assert budget.place(10.0) == 900.0
+    assert budget.left("hour", 900.0) == 28
 
 
 @pytest.mark.parametrize("window", WINDOWS_S)
-def test_used_counts_the_window_that_ends_now(window: str) -> None:
+def test_used_counts_the_window_that_ends_now(window: Window) -> None:
     budget = Budget({}, 0.0)
     for at in (0.0, 1.0, WINDOWS_S[window]):
         budget.take(at)
@@ -61,7 +65,11 @@ class Machine(RuleBasedStateMachine):
         minute=st.integers(1, 6), more=st.integers(0, 20), interval=st.sampled_from([0.0, 1.0, 7.5])
     )
     def begin(self, minute: int, more: int, interval: float) -> None:
-        self.limits = {"minute": minute, "hour": minute + more, "day": minute + 2 * more}
+        self.limits: dict[Window, int] = {
+            "minute": minute,
+            "hour": minute + more,
+            "day": minute + 2 * more,
+        }
         self.interval = interval
         self.budget = Budget(dict(self.limits), interval)
 
@@ -96,9 +104,9 @@ class Machine(RuleBasedStateMachine):
         self.told.clear()
 
     @rule(window=st.sampled_from(sorted(WINDOWS_S)), left=st.integers(0, 5))
-    def report(self, window: str, left: int) -> None:
-        until = self.now + WINDOWS_S[window] / 2
-        self.budget.close_window(window, left=left, now=self.now, until=until)
+    def report(self, window: Window, left: int) -> None:
+        reported = Reported(left, self.now, self.now + WINDOWS_S[window] / 2)
+        self.budget.report(window, reported, maximum=self.limits[window])
 
     @invariant()
     def no_window_holds_more_than_it_may(self) -> None:

@@ -43,8 +43,6 @@ POLL_JITTER: Final = 0.2
 LOOK_UP_FAILURES: Final = 3
 #: Pauses before the attempts to get a lost stream back: full jitter up to these.
 RECONNECT_PAUSES_S: Final = (0.5, 2.0, 8.0, 20.0)
-#: Signatures one room may ask for: (how many, within how many seconds).
-ROOM_SIGN_LIMITS: Final = ((3, 600.0), (6, 3600.0))
 #: TikTok offers a live that has ended as live for up to 15 minutes. One whose end was only found
 #: out, not told, is believed again after this.
 FOUND_ENDED_FOR_S: Final = 1200.0
@@ -78,7 +76,6 @@ class Keeper:
         self._guard = guard
         self._tasks = TaskOwner(f"room @{room.creator}")
         self._closing = TaskOwner(f"sources of @{room.creator}")
-        self._asked_at: deque[float] = deque()
         #: (TikTok's room id, until when it is not believed to be live, monotonic seconds).
         self._ended: deque[tuple[int, float]] = deque(maxlen=MAX_ENDED_IDS)
 
@@ -244,39 +241,29 @@ class Keeper:
         raise min(limits, key=lambda error: error.retry_at or 0.0)
 
     async def _open_with(self, ask: Ask, room_id: int) -> Source:
-        self._check_own_limit()
         permit = await self._guard.admit(ask)
-        self._asked_at.append(time.time())
         source = self._tiktok.source(
             self._creator, room_id, key=ask.key, on_received=self._room.receive
         )
         try:
             await source.open()
+            await permit.settle(None)
         except AppError as error:
-            await permit.settle(error, unsent=source.signature_unspent)
             await self._close(source)
+            await permit.settle(error, unsent=source.signature_unspent)
             raise
         except BaseException:
             permit.abandon()
             await self._close(source)
             raise
-        await permit.settle(None)
         self._on_connected()
+        self._room.falls_back = source.falls_back
+        if source.falls_back:
+            # Connecting again makes it worse, so the stream is kept as it is.
+            logger.warning("@%s is streamed by the sign server's fallback socket", self._creator)
         logger.info("✅ TikTok Live клиент запущен для @%s", self._creator)
         return source
 
     async def _close(self, source: Source) -> None:
         """Close a source whole: being cancelled meanwhile must not leave half of it open."""
         await asyncio.shield(self._closing.start(source.close(), name="close"))
-
-    def _check_own_limit(self) -> None:
-        """A room that keeps dying must not eat everybody's budget."""
-        now = time.time()
-        while self._asked_at and self._asked_at[0] <= now - ROOM_SIGN_LIMITS[-1][1]:
-            self._asked_at.popleft()
-        for count, window_s in ROOM_SIGN_LIMITS:
-            if len(self._asked_at) >= count and self._asked_at[-count] > now - window_s:
-                raise ConnectFailed(
-                    f"{count} connections in {window_s:.0f} s",
-                    retry_at=self._asked_at[-count] + window_s,
-                )

@@ -95,6 +95,8 @@ class Room:
         self._linger_timer: asyncio.TimerHandle | None = None
         self._expected = 0
         self.closed = False
+        #: The stream comes from the sign server's own socket, which may withhold events.
+        self.falls_back = False
 
     # ---- members
 
@@ -145,10 +147,14 @@ class Room:
     def asks(self, *, again: bool) -> list[Ask]:
         """Whom to sign for, in order: members with keys of their own, then all by the server's."""
         members = self._members.values()
-        own = dict.fromkeys(member.key for member in members if member.key)
+        own = dict.fromkeys(member.key for member in members)
         users = tuple(dict.fromkeys(member.user_id for member in members))
         return [
-            *(Ask(self.creator, key, own_key=True, again=again) for key in own),
+            *(
+                Ask(self.creator, key, own_key=True, again=again)
+                for key in own
+                if key not in ("", self._config.sign.api_key)
+            ),
             Ask(self.creator, self._config.sign.api_key, users, again=again),
         ]
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from server.config import Config
-from server.errors import AppError, Internal, RateLimited, ServerFull, StoreUnavailable
+from server.errors import (
+    AppError,
+    Internal,
+    PremiumRequired,
+    RateLimited,
+    ServerFull,
+    SignKeyInvalid,
+    SignUnavailable,
+    StoreUnavailable,
+)
 from server.relay.cooldowns import Cooldowns
 from server.relay.eventlog import EventLog
 from server.relay.keeper import Keeper
@@ -26,6 +35,21 @@ logger = logging.getLogger(__name__)
 
 #: Where a user can lift the sign server's limits; the seed's own line.
 PRICING_URL: Final = "https://www.eulerstream.com/pricing"
+#: States in which a phone of its own would have needed a signature.
+SIGNED: Final = frozenset({"connecting", "live", "paused", "reconnecting"})
+#: Failures that a phone on its own would have met by asking the sign server.
+SIGN_ERRORS: Final = (RateLimited, SignUnavailable, PremiumRequired, SignKeyInvalid)
+
+
+class Saved(msgspec.Struct):
+    """Sign requests that were not sent, by what made them needless."""
+
+    #: The phone joined others in a room that was connected.
+    sharing: int = 0
+    #: The phone came back to a room that had been kept for it.
+    lingering: int = 0
+    #: The answer was known.
+    remembering: int = 0
 
 
 class Refused(Exception):
@@ -56,8 +80,7 @@ class Rooms:
         guard: Guard,
         log: EventLog,
         visits: Visits,
-        *,
-        clock: Callable[[], float] = time.time,
+        cooldowns: Cooldowns,
     ) -> None:
         self._config = config
         self._tiktok = tiktok
@@ -65,7 +88,9 @@ class Rooms:
         self._log = log
         self._visits = visits
         self._budget = RingBudget()
-        self._cooldowns = Cooldowns(clock, offline_s=config.rooms.offline_poll_s)
+        self._cooldowns = cooldowns
+        #: What sharing, lingering and remembering have made needless since the start.
+        self.saved = Saved()
         self._rooms: dict[str, _Entry] = {}
         self._tasks = TaskOwner("rooms")
         self._closing = False
@@ -90,8 +115,17 @@ class Rooms:
         """Let a phone into its creator's room, opening it if nobody has. Raises Refused."""
         standing = self._cooldowns.current(creator, member.user_id)
         if standing is not None and not self._may_try_own_key(standing, member):
+            if isinstance(standing.error, SIGN_ERRORS):
+                self.saved.remembering += 1
             raise Refused(standing)
-        entry = self._rooms.get(creator) or self._open(creator)
+        entry = self._rooms.get(creator)
+        if entry is None:
+            entry = self._open(creator)
+        elif entry.room.state in SIGNED:
+            if entry.room.members:
+                self.saved.sharing += 1
+            else:
+                self.saved.lingering += 1
         entry.room.expect(+1)
         try:
             failed = await asyncio.shield(entry.loading)
@@ -122,9 +156,9 @@ class Rooms:
         await self._tasks.close()
 
     def _may_try_own_key(self, standing: Notice, member: Member) -> bool:
-        if not isinstance(standing.error, RateLimited) or not member.key:
-            return False
-        return not self._guard.blocked_until(member.key)
+        """What stands is the fault of other keys than this member's own."""
+        of_keys = isinstance(standing.error, RateLimited) or standing.error.of_key
+        return of_keys and bool(member.key) and self._guard.usable(member.key)
 
     def _open(self, creator: str) -> _Entry:
         if self._closing or len(self._rooms) >= self._config.rooms.max_rooms:
@@ -152,7 +186,7 @@ class Rooms:
         try:
             await room.load()
         except StoreUnavailable as error:
-            told = self._told(room, error)
+            told = await self._told(room, error)
             self._forget(room)
             return told
         return None
@@ -160,15 +194,15 @@ class Rooms:
     async def _keep(self, entry: _Entry) -> None:
         """Run the keeper; when it fails, tell the room and let it go."""
         error = await entry.keeper.run()
-        told = self._told(entry.room, error)
+        told = await self._told(entry.room, error)
         entry.room.fail(told)
         self._forget(entry.room)
         await entry.keeper.close()
 
-    def _told(self, room: Room, error: AppError) -> Notice:
+    async def _told(self, room: Room, error: AppError) -> Notice:
         """Remember a failure and write it to the process log, with the seed's words for a limit."""
         users = [member.user_id for member in room.members]
-        told = self._cooldowns.remember(room.creator, error, users)
+        told = await self._cooldowns.remember(room.creator, error, users)
         if isinstance(error, RateLimited):
             logger.error("❌ Rate limit от TikTok API: Too many connections started")
             logger.info(

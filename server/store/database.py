@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from server.errors import StartupError, StoreUnavailable
+from server.store.cooldowns import CooldownStore
 from server.store.limits import LimitStore
 from server.store.link import Link
 from server.store.log import LogStore
@@ -30,6 +31,7 @@ class Database:
         self.sessions = Sessions(settings)
         self.log = LogStore(writer, reader)
         self.limits = LimitStore(limits)
+        self.cooldowns = CooldownStore(limits)
 
     @classmethod
     async def open(cls, path: Path, *, serving: bool) -> Self:

@@ -45,6 +45,8 @@ CLOSE_TIMEOUT_S: Final = 1.0
 PING_INTERVAL_S: Final = (1.0, 60.0)
 HTTP_TIMEOUT_S: Final = 5.0
 
+#: In the address of a socket that the sign server keeps itself, for when it cannot sign.
+FALLBACK_SOCKET: Final = "ws-fallback"
 #: Handshake answers by which TikTok says that it took us for a robot.
 BLOCKED_STATUSES: Final = frozenset({200, 400})
 
@@ -66,7 +68,8 @@ class _DecodingConnect(WebcastConnect):  # type: ignore[misc]
     """Yields what decode.py read in place of the library's messages; a bad frame is skipped."""
 
     def __init__(self, *, initial_webcast_response: Any, **kwargs: Any) -> None:
-        if str(initial_webcast_response.push_server).startswith("wss:"):
+        self.push_server = str(initial_webcast_response.push_server)
+        if self.push_server.startswith("wss:"):
             kwargs["ssl"] = tls_context()
         super().__init__(initial_webcast_response=initial_webcast_response, **kwargs)
         #: Frames that could not be read.
@@ -174,6 +177,12 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
         options = self._ws._connection_generator
         seen = options.ws_options if options is not None else None
         return float((seen or {}).get("ping-interval", WebcastWSClient.DEFAULT_PING_INTERVAL))
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether the sign server gave a socket of its own in place of TikTok's."""
+        generator = self._ws._connection_generator
+        return generator is not None and FALLBACK_SOCKET in generator.push_server
 
     async def release(self) -> None:
         """Close both HTTP clients and the heartbeat; the connection's task must have ended."""

@@ -52,6 +52,8 @@ class Attempt:
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
+        #: Hosts that no connection could be made to: they have not seen the request.
+        self.unreached: set[HostKind] = set()
 
     def note(self, answer: Answer) -> None:
         """Keep an answer, within MAX_ANSWERS."""
@@ -69,7 +71,11 @@ class NotingTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises AnswerTooLarge beside what httpx raises."""
-        response = await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self._attempt.unreached.add(self._host_kind)
+            raise
         body = bytearray()
         try:
             async for chunk in response.aiter_bytes():

@@ -16,9 +16,9 @@ import msgspec
 
 from server.config import Config
 from server.upstream.http import Attempt, NotingTransport
+from server.upstream.retry_after import EPOCH_FROM, EPOCH_MS_FROM, WINDOWS_S, Window
 
 TIMEOUT_S: Final = 5.0
-WINDOWS: Final = ("minute", "hour", "day")
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 class LimitsLeft(msgspec.Struct, frozen=True):
     """One window of the sign server's limits. `reset_at` is epoch seconds, 0 when not told."""
 
-    window: str
+    window: Window
     remaining: int
     maximum: int
     reset_at: float = 0.0
@@ -80,7 +80,7 @@ def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
     windows: dict[str, Any] = decoded if isinstance(decoded, dict) else {}
     return tuple(
         LimitsLeft(name, window["remaining"], window["max"], _epoch(window.get("reset_at")))
-        for name in WINDOWS
+        for name in WINDOWS_S
         if isinstance(window := windows.get(name), dict)
         and all(type(window.get(key)) is int for key in ("remaining", "max"))
         and window["max"] > 0
@@ -88,7 +88,9 @@ def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
 
 
 def _epoch(value: object) -> float:
-    """A time in ISO 8601, as epoch seconds; 0 for anything else."""
+    """A time in ISO 8601 or in seconds or milliseconds since 1970; 0 for anything else."""
+    if isinstance(value, int | float) and EPOCH_FROM <= value:
+        return value / 1000 if value >= EPOCH_MS_FROM else float(value)
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
         if time is None:

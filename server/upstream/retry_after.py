@@ -23,7 +23,7 @@ Window = Literal["minute", "hour", "day"]
 MIN_WAIT_S: Final = 1.0
 MAX_WAIT_S: Final = 86_400.0
 DEFAULT_WAIT_S: Final = 3_600.0
-WINDOW_S: Final[dict[Window, float]] = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
+WINDOWS_S: Final[dict[Window, float]] = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 #: A number above this is a time, not a delay; above the next, a time in milliseconds.
 EPOCH_FROM: Final = 1e9
 EPOCH_MS_FROM: Final = 1e11
@@ -103,7 +103,7 @@ def fallback_wait(label: LimitLabel | None) -> Wait:
     """The wait when no header tells: the label's window, else one hour."""
     if label is None:
         return Wait(DEFAULT_WAIT_S, "default")
-    return Wait(WINDOW_S[label.window], "label")
+    return Wait(WINDOWS_S[label.window], "label")
 
 
 def read_label(body: bytes) -> LimitLabel | None:

@@ -67,8 +67,13 @@ class Source:
 
     @property
     def signature_unspent(self) -> bool:
-        """The request never reached the sign server."""
-        return not any(answer.host_kind == "sign" for answer in self._attempt.answers)
+        """No connection to the sign server could be made, so it has counted nothing."""
+        return "sign" in self._attempt.unreached
+
+    @property
+    def falls_back(self) -> bool:
+        """The stream comes from the sign server's own socket, which may withhold events."""
+        return self._client.falls_back
 
     async def open(self) -> None:
         """Sign, connect, and wait for the first result. Raises AppError; close() in any case."""

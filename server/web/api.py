@@ -163,6 +163,7 @@ async def set_sign_key(request: web.Request) -> web.Response:
             raise BadParameter("sign_api_key: ASCII characters without spaces")
         register_secret(key)
     user = await request.app[USERS].set_sign_key(owner.user_id, key)
+    request.app[PHONES].key_changed(owner.user_id, key)
     if user.tiktok_username:
         request.app[ROOMS].settings_changed(user.tiktok_username)
     return _json(_me(request, user))

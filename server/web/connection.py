@@ -169,6 +169,11 @@ class Connection:
             except AppError as error:
                 self.fail(error)
 
+    def use_key(self, key: str) -> None:
+        """The user's own EulerStream key from now on, "" for none."""
+        if self._member is not None:
+            self._member.key = key
+
     async def _join(self, key: str) -> None:
         outbox = Outbox(self._transport, self._options.group(self._lang), self._cut_off)
         member = Member(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 if TYPE_CHECKING:  # names for the type checker: importing them here would close import circles
+    from server.clock import Clock
     from server.config import Config
     from server.relay.eventlog import EventLog
     from server.relay.rooms import Rooms
@@ -15,11 +16,13 @@ if TYPE_CHECKING:  # names for the type checker: importing them here would close
     from server.store.log import LogStore
     from server.store.sessions import Sessions
     from server.store.users import Users
+    from server.upstream.guard import Guard
     from server.upstream.tiktok import TikTok
     from server.web.auth import Auth
     from server.web.phones import Phones
 
 CONFIG: Final[web.AppKey[Config]] = web.AppKey("config")
+CLOCK: Final[web.AppKey[Clock]] = web.AppKey("clock")
 DATABASE: Final[web.AppKey[Database]] = web.AppKey("database")
 USERS: Final[web.AppKey[Users]] = web.AppKey("users")
 SESSIONS: Final[web.AppKey[Sessions]] = web.AppKey("sessions")
@@ -27,6 +30,7 @@ LOG: Final[web.AppKey[LogStore]] = web.AppKey("log")
 EVENT_LOG: Final[web.AppKey[EventLog]] = web.AppKey("event_log")
 ROOMS: Final[web.AppKey[Rooms]] = web.AppKey("rooms")
 VISITS: Final[web.AppKey[Visits]] = web.AppKey("visits")
+GUARD: Final[web.AppKey[Guard]] = web.AppKey("guard")
 PHONES: Final[web.AppKey[Phones]] = web.AppKey("phones")
 TIKTOK: Final[web.AppKey[TikTok]] = web.AppKey("tiktok")
 AUTH: Final[web.AppKey[Auth]] = web.AppKey("auth")

@@ -135,6 +135,11 @@ class Phones:
         for connection in self._of(user_id):
             await connection.settings_changed()
 
+    def key_changed(self, user_id: int, key: str) -> None:
+        """The user's own EulerStream key changed; rooms sign with it from now on."""
+        for connection in self._of(user_id):
+            connection.use_key(key)
+
     def drop_token(self, token_hash: bytes) -> None:
         """A token was revoked: its phones are told and closed."""
         for connection in self._all():

@@ -6,12 +6,14 @@ CREATE TABLE sign_requests (
     key_name   TEXT    NOT NULL,
     creator    TEXT    NOT NULL,
     user_id    INTEGER NOT NULL,
+    again      INTEGER NOT NULL,
     at         INTEGER NOT NULL,
     outcome    TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX sign_requests_by_time ON sign_requests (at);
 
--- Until when a key waits after a 429, and what said so. A creator's name: that room alone waits.
+-- Until when a key waits after a 429, and what said so; it stands until a request comes through.
+-- A creator's name: that room alone waits.
 CREATE TABLE sign_blocks (
     key_name TEXT    NOT NULL,
     creator  TEXT    NOT NULL,
@@ -20,4 +22,26 @@ CREATE TABLE sign_blocks (
     source   TEXT    NOT NULL,
     headers  TEXT    NOT NULL,
     PRIMARY KEY (key_name, creator)
+) STRICT, WITHOUT ROWID;
+
+-- Places kept for rooms that were told when to come back.
+CREATE TABLE sign_promises (
+    key_name TEXT    NOT NULL,
+    creator  TEXT    NOT NULL,
+    user_id  INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (key_name, creator)
+) STRICT, WITHOUT ROWID;
+
+-- What phones were told of a creator, and until when they are told the same again.
+CREATE TABLE cooldowns (
+    creator TEXT    NOT NULL,
+    user_id INTEGER NOT NULL,
+    code    TEXT    NOT NULL,
+    variant TEXT    NOT NULL,
+    ref     TEXT    NOT NULL,
+    strikes INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    until   INTEGER NOT NULL,
+    PRIMARY KEY (creator, user_id)
 ) STRICT, WITHOUT ROWID;
