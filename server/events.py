@@ -196,7 +196,11 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Received(NamedTuple):
-    """One decoded message: TikTok's message id (0 when it has none) and what it says."""
+    """One decoded message: TikTok's message id (0 when it has none) and what it says.
+
+    `history`: it happened before the connection that brought it.
+    """
 
     msg_id: int
     event: LiveEvent | GiftStep | BattleStep | Control
+    history: bool = False

@@ -454,7 +454,6 @@ async def test_a_room_that_keeps_dying_is_given_up_for_a_while(rich_house: House
     with pytest.raises(ConnectFailed) as caught:
         await let_in(house, "anna", again=True)
     assert caught.value.retry_at == pytest.approx(house.time.wall + 598, abs=3)
-    await house.restart()
     house.time.move(600)
     for _ in range(3):
         await answered(house, "anna", again=True)

@@ -1,7 +1,7 @@
 """Make server/upstream/schema.binpb: the part of TikTok's messages that is relayed.
 
-    python tools/make_schema.py          writes the file python tools/make_schema.py --check
-    fails when the file differs from the installed TikTokLiveProto
+    python tools/make_schema.py            writes the file
+    python tools/make_schema.py --check    fails when it differs from the installed TikTokLiveProto
 
 Numbers and types come from TikTokLiveProto's own field metadata; only the choice of fields is ours.
 Texts become `bytes`: a nickname with broken UTF-8 must not cost the message it is in.
@@ -70,7 +70,7 @@ WANTED: Final[dict[type, Wanted]] = {
         "payload": 1,
     },
     ProtoMessageFetchResult: {
-        "messages": {"method": 1, "payload": 1},
+        "messages": {"method": 1, "payload": 1, "is_history": 1},
         "internal_ext": 1,
         "need_ack": 1,
         "is_first": 1,

@@ -90,19 +90,31 @@ class Combos:
             return None
         return min(combo.touched_at for combo in self._open.values()) + self._idle_s
 
+    def recall(self, gift: Gift) -> None:
+        """Know a combo that was counted before a restart: its steps may be told once more."""
+        group, turn = _read_name(gift)
+        if group is None:
+            return
+        key = Key(gift.user_id or gift.username, gift.gift_id, group, gift.to)
+        before, _ = self._counted.get(key, (0, 0))
+        self._count(key, before + gift.count, turn)
+
     def finish_all(self) -> list[Counted]:
         """Finish every combo: the live has ended, its last steps will not come."""
         return [self._finish(key) for key in list(self._open)]
 
     def _finish(self, key: Key) -> Counted:
         combo = self._open.pop(key)
-        self._counted.pop(key, None)
-        self._counted[key] = (combo.total, combo.turn)
-        while len(self._counted) > MAX_COMBOS:
-            del self._counted[next(iter(self._counted))]
+        self._count(key, combo.total, combo.turn)
         count = combo.total - combo.base
         gift = _gift(combo.step, count, combo=_name(key, combo.turn), final=True)
         return Counted(gift, step_only=False)
+
+    def _count(self, key: Key, total: int, turn: int) -> None:
+        self._counted.pop(key, None)
+        self._counted[key] = (total, turn)
+        while len(self._counted) > MAX_COMBOS:
+            del self._counted[next(iter(self._counted))]
 
     def _make_room(self) -> list[Counted]:
         if len(self._open) < MAX_COMBOS:
@@ -113,6 +125,13 @@ class Combos:
 def _name(key: Key, turn: int) -> str:
     name = f"{key.user_id}.{key.gift_id}.{key.group}"
     return name if turn == 1 else f"{name}.{turn}"
+
+
+def _read_name(gift: Gift) -> tuple[str | None, int]:
+    """Group and turn of a combo's name; no group when the gift is of none."""
+    _, _, rest = gift.combo.partition(f".{gift.gift_id}.")
+    group, _, turn = rest.partition(".")
+    return group or None, int(turn) if turn.isdecimal() else 1
 
 
 def _gift(step: GiftStep, count: int, *, combo: str = "", final: bool = False) -> Gift:

@@ -143,7 +143,6 @@ class Keeper:
         first = True
         while True:
             try:
-                self._room.set_state("live")
                 lost = await self._stream(source, room_id)
             finally:
                 await self._close(source)
@@ -155,12 +154,11 @@ class Keeper:
             if first and lost.variant == "refused":
                 raise lost
             first = False
-            self._room.set_state("reconnecting")
+            self._room.outage()
             again = await self._reopen()
             if again is None:
                 break
             room_id, source = again
-            self._room.outage()
         logger.info("Live of @%s has ended", self._creator)
         self._room.set_state("ended")
 
@@ -243,7 +241,11 @@ class Keeper:
     async def _open_with(self, ask: Ask, room_id: int) -> Source:
         permit = await self._guard.admit(ask)
         source = self._tiktok.source(
-            self._creator, room_id, key=ask.key, on_received=self._room.receive
+            self._creator,
+            room_id,
+            key=ask.key,
+            on_opened=lambda: self._room.set_state("live"),
+            on_received=self._room.receive,
         )
         try:
             await source.open()

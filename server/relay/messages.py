@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from server.errors import BadMessage
-from server.events import Frame
+from server.events import Frame, Gift
 
 State = Literal["connecting", "waiting", "live", "paused", "reconnecting", "ended", "stopped"]
 GapReason = Literal["too_slow", "window", "restart", "upstream"]
@@ -23,6 +23,7 @@ _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 
 _encoder: Final = msgspec.json.Encoder()
+_gift_decoder: Final = msgspec.json.Decoder(Gift)
 
 
 class Gifter(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +125,11 @@ def event_json(event: Frame, entry_id: int, ts: int) -> bytes:
     """A live event as the JSON that phones get, numbered and timed (`ts` in ms)."""
     body = _encoder.encode(event)
     return b'{"id":%d,"ts":%d,%b' % (entry_id, ts, body[1:])
+
+
+def read_gift(frame: str) -> Gift:
+    """A gift as it was sent, from the log. Raises msgspec.DecodeError."""
+    return _gift_decoder.decode(frame)
 
 
 def to_json(frame: msgspec.Struct) -> bytes:

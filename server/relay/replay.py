@@ -27,9 +27,11 @@ class Since(NamedTuple):
     asked: bool = True
 
 
-async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> None:
-    """Fill a new room's ring with what the log has of its creator. What a crash may have lost is a
-    gap in its place. Raises StoreUnavailable.
+async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> list[Entry]:
+    """Fill a new room's ring with what the log has of its creator; returns that, oldest first.
+
+    What a crash may have lost is a gap in its place. So is the time in which there was no room:
+    nobody listened to TikTok then. Raises StoreUnavailable.
     """
     last_id = log.last_id
     entries = await log.tail(creator, limit=backlog)
@@ -41,11 +43,13 @@ async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> None:
         ring.append(_slot(entry))
     if lost_until:
         from_id = ring.last_id + 1
-        wire = messages.wire(Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until))
-        ring.append(Slot(from_id - 1, "gap", wire, time.monotonic(), until=lost_until))
+        gap = Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until)
+        ring.append(_gap_slot(gap, from_id - 1, until=lost_until))
     for entry in entries[len(before) :]:
         ring.append(_slot(entry))
+    ring.append(_gap_slot(Gap(ts=_now_ms(), reason="upstream"), last_id))
     ring.last_id = max(ring.last_id, last_id)
+    return entries
 
 
 def gaps(since: Since | None, missing: Missing | None) -> list[Gap]:
@@ -65,6 +69,10 @@ def _slot(entry: Entry) -> Slot:
     """A frame of the log, as it was sent."""
     wire = messages.text_frame(entry.frame.encode())
     return Slot(entry.id, entry.type, wire, time.monotonic())
+
+
+def _gap_slot(gap: Gap, entry_id: int, *, until: int = 0) -> Slot:
+    return Slot(entry_id, "gap", messages.wire(gap), time.monotonic(), until=until)
 
 
 def _now_ms() -> int:

@@ -30,6 +30,8 @@ from server.relay.tally import Tally
 from server.relay.visits import Visits
 from server.upstream.guard import Ask
 
+#: The type of entries that hold a gift.
+GIFT: Final = "gift"
 #: States in which the phone's creator is on the air.
 CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
 
@@ -179,28 +181,29 @@ class Room:
 
     # ---- what happens in the live
 
-    def receive(self, received: Sequence[Received], history: bool) -> None:
+    def receive(self, received: Sequence[Received]) -> None:
         """Take what one frame of TikTok's held. History only feeds the check for duplicates."""
         now = time.monotonic()
         for item in received:
-            if not self._seen.add(item.msg_id) or history:
+            if not self._seen.add(item.msg_id) or item.history:
                 continue
             event = item.event
             if isinstance(event, GiftStep):
-                self._publish_gifts(self._combos.step(self._for_guests(event), now))
+                counted = self._combos.step(self._for_guests(event), now)
+                self._publish_gifts(counted, item.msg_id)
             elif isinstance(event, BattleStep):
-                self.publish(self._battles.step(event))
+                self.publish(self._battles.step(event), msg_id=item.msg_id)
             elif isinstance(event, Control):
                 if event.change == "paused":
                     self.set_state("paused")
                 elif event.change == "resumed":
                     self.set_state("live")
             else:
-                self.publish(event)
+                self.publish(event, msg_id=item.msg_id)
         self._watch_combos()
 
-    def publish(self, event: LiveEvent, *, step_only: bool = False) -> None:
-        """Number an event, encode it once, and let everybody have it."""
+    def publish(self, event: LiveEvent, *, msg_id: int = 0, step_only: bool = False) -> None:
+        """Number an event, encode it once, and let everybody have it. `msg_id` is TikTok's."""
         entry_id, ts = self._log.next_id(), _now_ms()
         tag = str(event.__struct_config__.tag)
         body = messages.event_json(event, entry_id, ts)
@@ -209,7 +212,7 @@ class Room:
             return
         if self._tally is not None:
             self._tally.count(event)
-        self._log.add(Record(entry_id, ts, tag, "info", self.creator, 0, "", "", body))
+        self._log.add(Record(entry_id, ts, tag, "info", self.creator, 0, "", "", body, msg_id))
 
     def set_state(self, state: State, *, retry_at: float | None = None) -> None:
         """Change the room's state and tell every phone, in its language; the same is not
@@ -235,7 +238,8 @@ class Room:
             self._tally = None
 
     def outage(self) -> None:
-        """The stream was away: what it would have brought cannot be known."""
+        """The stream is lost: what it would have brought until it is back cannot be known."""
+        self.set_state("reconnecting")
         gap = messages.wire(Gap(ts=_now_ms(), reason="upstream"))
         self._append(Slot(self._ring.last_id, "gap", gap, time.monotonic()))
 
@@ -263,9 +267,9 @@ class Room:
             return msgspec.structs.replace(step, to="")
         return step
 
-    def _publish_gifts(self, counted: list[Counted]) -> None:
+    def _publish_gifts(self, counted: list[Counted], msg_id: int = 0) -> None:
         for gift, step_only in counted:
-            self.publish(gift, step_only=step_only)
+            self.publish(gift, msg_id=msg_id, step_only=step_only)
 
     def _watch_combos(self) -> None:
         """Finish idle combos on time, whether or not anything else comes."""
@@ -285,7 +289,11 @@ class Room:
     async def load(self) -> None:
         """Take up where the log left off. Raises StoreUnavailable."""
         self.epoch = await self._log.epoch(self.creator)
-        await replay.refill(self._ring, self._log, self.creator, self._config.rooms.backlog)
+        backlog = self._config.rooms.backlog
+        for entry in await replay.refill(self._ring, self._log, self.creator, backlog):
+            self._seen.add(entry.msg_id)
+            if entry.type == GIFT:
+                self._combos.recall(messages.read_gift(entry.frame))
 
     def fail(self, notice: Notice) -> None:
         """Tell every phone why, once, and log it for each user; they close, and the room after."""

@@ -39,6 +39,7 @@ class Record(NamedTuple):
     code: str
     ref: str
     frame: bytes
+    msg_id: int = 0
 
     def entry(self) -> Entry:
         """The row that console and database show."""
@@ -53,4 +54,5 @@ class Record(NamedTuple):
             ref=self.ref,
             text=row_text(self.type, _decode(self.frame)),
             frame=self.frame.decode(),
+            msg_id=self.msg_id,
         )

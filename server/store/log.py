@@ -14,7 +14,8 @@ from server.store.link import Link
 
 Level = Literal["info", "warning", "error"]
 
-_COLUMNS: Final = "id, ts, type, level, creator, user_id, code, ref, text, frame"
+_COLUMNS: Final = "id, ts, type, level, creator, user_id, code, ref, text, frame, msg_id"
+_MARKS: Final = ", ".join("?" for _ in _COLUMNS.split(","))
 #: Rows deleted in one transaction, and read in one go by an export: the lock is never held long.
 CHUNK_ROWS: Final = 1000
 #: Visits looked through for one page of a user's log.
@@ -23,7 +24,9 @@ EPOCH_BYTES: Final = 9
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A row of the log. `ts` in ms; `user_id` 0 is the whole room; `frame` the JSON phones got."""
+    """A row of the log. `ts` in ms; `user_id` 0 is the whole room; `frame` the JSON phones got;
+    `msg_id` TikTok's own number of the message, 0 when it has none.
+    """
 
     id: int
     ts: int
@@ -35,6 +38,7 @@ class Entry(msgspec.Struct, frozen=True):
     ref: str
     text: str
     frame: str
+    msg_id: int = 0
 
 
 def new_epoch() -> str:
@@ -57,7 +61,7 @@ class LogStore:
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
-                f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES ({_MARKS})",
                 rows,
             )
 

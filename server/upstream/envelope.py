@@ -33,10 +33,11 @@ class PushFrame(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One message of a fetch result, still encoded."""
+    """One message of a fetch result, still encoded. `is_history`: TikTok tells it once more."""
 
     method: str
     payload: bytes
+    is_history: bool = False
 
 
 class FetchResult(NamedTuple):
@@ -61,7 +62,7 @@ def parse_fetch_result(frame: PushFrame) -> FetchResult:
     if frame.compression == "gzip":
         payload = _inflate(payload)
     result = _parse(schema.FetchResult, payload)
-    messages = [Message(_ascii(m.method), m.payload) for m in result.messages]
+    messages = [Message(_ascii(m.method), m.payload, m.is_history) for m in result.messages]
     # is_first stays false: only the sign server's answer, which the library reads, opens a room.
     return FetchResult(messages, _ascii(result.internal_ext), result.need_ack, False)
 

@@ -34,19 +34,27 @@ REFUSED_WITHIN_S: Final = 2.0
 #: How long a cancelled connection may take to close before its transport is aborted.
 CLOSE_GRACE_S: Final = 1.5
 
-#: Called with what one frame held, in order, and whether it is TikTok's history at connect.
-OnReceived = Callable[[Sequence[Received], bool], None]
+#: Called with what one frame held, in order.
+OnReceived = Callable[[Sequence[Received]], None]
 
 
 class Source:
     """The stream of one room of TikTok's, from signature to end."""
 
     def __init__(
-        self, config: Config, creator: str, room_id: int, *, key: str, on_received: OnReceived
+        self,
+        config: Config,
+        creator: str,
+        room_id: int,
+        *,
+        key: str,
+        on_opened: Callable[[], None],
+        on_received: OnReceived,
     ) -> None:
         self._config = config
         self._creator = creator
         self._room_id = room_id
+        self._on_opened = on_opened
         self._on_received = on_received
         self._attempt = Attempt()
         self._client = RelayClient(
@@ -150,7 +158,7 @@ class Source:
 
     def _on_result(self, result: Any) -> None:
         """Decode one fetch result; never raises, for that would end the library's task."""
-        history = bool(result.is_first)
+        first = bool(result.is_first)
         received: list[Received] = []
         for message in result.messages:
             try:
@@ -159,18 +167,20 @@ class Source:
                 self.bad_messages += 1
                 continue
             if item is not None:
-                received.append(item)
+                received.append(item._replace(history=first or message.is_history))
         self.heard_at = time.monotonic()
-        if history:
+        if first:
             self._first.set()
-        elif received:
+        news = [item.event for item in received if not item.history]
+        if news:
             self._heard_events = True
-        if not history and any(
-            isinstance(item.event, Control) and item.event.change == "ended" for item in received
-        ):
+        if any(isinstance(event, Control) and event.change == "ended" for event in news):
             self.ended = True
         try:
-            self._on_received(received, history)
+            if first:
+                # At once: what follows may be read before whoever waits in open() has its turn.
+                self._on_opened()
+            self._on_received(received)
         except Exception:
             logger.exception("A frame of @%s could not be relayed", self._creator)
         if self.ended and self._stream is not None:

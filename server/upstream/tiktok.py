@@ -54,10 +54,23 @@ class TikTok:
         alive: bool = await self._lookups.still_live(self._config, room_id)
         return alive
 
-    def source(self, creator: str, room_id: int, *, key: str, on_received: OnReceived) -> Source:
+    def source(
+        self,
+        creator: str,
+        room_id: int,
+        *,
+        key: str,
+        on_opened: Callable[[], None],
+        on_received: OnReceived,
+    ) -> Source:
         """A source that is not opened yet; look-ups have loaded the library before."""
         source: Source = self._source.Source(
-            self._config, creator, room_id, key=key, on_received=on_received
+            self._config,
+            creator,
+            room_id,
+            key=key,
+            on_opened=on_opened,
+            on_received=on_received,
         )
         return source
 

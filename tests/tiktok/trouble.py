@@ -77,5 +77,5 @@ def reset(request: web.BaseRequest) -> web.Response:
 def linger_zero(transport: asyncio.BaseTransport | None) -> None:
     """Make the next close of this connection a RST instead of a FIN."""
     sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is not None:
+    if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,7 +1,7 @@
 """Stands before every sign request: who may ask the sign server now, and when the others may come
 back.
 
-A budget per key (account.py, budget.py), a share per user and limits per room (quota.py,
+A budget per key (account.py, budget.py), a share per user and limits per room (shares.py,
 roomlimits.py), a breaker over the sign server (breaker.py). What is spent is on disk before it is
 sent (ledger.py). Time here is monotonic; phones are told the wall clock's.
 """
@@ -25,14 +25,12 @@ from server.upstream.guard.breaker import Breaker
 from server.upstream.guard.budget import HELD_S
 from server.upstream.guard.ledger import Block, Ledger
 from server.upstream.guard.looks import Look, Looks
-from server.upstream.guard.quota import Quota, Rate
 from server.upstream.guard.roomlimits import RoomLimits
+from server.upstream.guard.shares import Shares
 from server.upstream.retry_after import MAX_WAIT_S, MIN_WAIT_S, SignRateLimited
 
 logger = logging.getLogger(__name__)
 
-#: Rooms that one user may start with everybody's key: else one empties the hour for all.
-USER_RATES: Final = (Rate(3, 600.0),)
 #: A request that proves a key is waited for so long: it ends within this, whatever it ends in.
 LANDING_WAIT_S: Final = 25.0
 #: The end of a block is spread a little, for others wait for the same moment.
@@ -88,7 +86,7 @@ class Guard:
         self._ledger = Ledger(store, self._clock)
         self._looks = Looks(look, self._clock, self._tasks)
         self._accounts: dict[str, Account] = {}
-        self._users: Quota[int] = Quota(*USER_RATES)
+        self._shares = Shares()
         self._rooms = RoomLimits()
         self._breaker = Breaker()
 
@@ -100,9 +98,8 @@ class Guard:
         earlier = await self._ledger.read()
         for spent in earlier.spent:
             self._named(spent.key_name).budget.take(spent.at, again=spent.again)
-            self._rooms.take(spent.creator, spent.at)
             if spent.user_id:
-                self._users.take(spent.user_id, spent.at)
+                self._shares.take(spent.user_id, spent.creator, spent.at)
         for block in earlier.blocks:
             if block.creator:
                 self._rooms.block(block.creator, block.until)
@@ -177,8 +174,11 @@ class Guard:
             return 0
         now = self._clock.mono()
         opens = {
-            user_id: self._users.opens_at(
-                user_id, now, account.budget.promised_to(user_id, but=ask.creator)
+            user_id: self._shares.opens_at(
+                user_id,
+                ask.creator,
+                now,
+                account.budget.promised_to(user_id, but=ask.creator),
             )
             for user_id in ask.user_ids
         }
@@ -219,7 +219,7 @@ class Guard:
             account.landed = asyncio.Event()
         account.budget.take(at, again=ask.again, holder=ask.creator)
         if user_id:
-            self._users.take(user_id, at)
+            self._shares.take(user_id, ask.creator, at)
         return Permit(self, account, ask, at, user_id, account.proving)
 
     def _may_go(self, permit: Permit) -> bool:
@@ -252,7 +252,7 @@ class Guard:
 
     def _give_back(self, permit: Permit) -> None:
         permit.account.budget.give_back(permit.at)
-        self._users.give_back(permit.user_id, permit.at)
+        self._shares.give_back(permit.user_id, permit.ask.creator, permit.at)
         self._rooms.give_back(permit.ask.creator, permit.at)
         self.land(permit)
 
