@@ -12,7 +12,6 @@ import logging
 import resource
 import signal
 import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -162,7 +161,8 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _event_log(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
-    log = EventLog(app[LOG], config.log, clock_ms=lambda: int(time.time() * 1000))
+    clock = app[CLOCK]
+    log = EventLog(app[LOG], config.log, clock_ms=lambda: int(clock.wall() * 1000))
     try:
         await log.start()
     except StoreUnavailable as error:
@@ -202,7 +202,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     app[GUARD] = guard
     app[ROOMS] = rooms
     app[VISITS] = visits
-    app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG])
+    app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG], clock)
     try:
         yield
     finally:

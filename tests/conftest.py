@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from server.clock import Clock
 from tests.liverelay import LiveRelay, config_for
 from tests.tiktok import TikTok
 
@@ -35,8 +36,8 @@ async def serve(tiktok: TikTok, tmp_path: Path) -> AsyncIterator[Serve]:
     """Start a server with changed settings: `await serve(rooms={"linger_s": 0})`."""
     async with AsyncExitStack() as stack:
 
-        async def start(**sections: dict[str, Any]) -> LiveRelay:
-            relay = LiveRelay(config_for(tmp_path, tiktok, **sections))
+        async def start(clock: Clock | None = None, **sections: dict[str, Any]) -> LiveRelay:
+            relay = LiveRelay(config_for(tmp_path, tiktok, **sections), clock)
             return await stack.enter_async_context(relay)
 
         yield start

@@ -60,6 +60,29 @@ class Time:
         await sleeper
 
 
+class Shifted:
+    """The real clocks, which a test can set forward and back."""
+
+    def __init__(self) -> None:
+        self._real = Clock()
+        self._mono = self._wall = 0.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self._real.mono() + self._mono, self.wall, self._real.sleep)
+
+    def wall(self) -> float:
+        return self._real.wall() + self._wall
+
+    def jump(self, seconds: float) -> None:
+        """The wall clock is set."""
+        self._wall += seconds
+
+    def move(self, seconds: float) -> None:
+        """Time passes."""
+        self._mono += seconds
+        self._wall += seconds
+
+
 class House:
     """`settings` and `reported` may be changed; a restart makes new settings hold."""
 
@@ -125,7 +148,7 @@ class House:
         label = LimitLabel("room_id", "minute") if room else None
         wait = Wait(wait_s, source)  # type: ignore[arg-type]
         headers = [("Retry-After", str(wait_s)), ("X-Secret", "no")]
-        return SignRateLimited("429", wait, label, headers, now=self.time.wall)
+        return SignRateLimited("429", wait, label, headers)
 
     async def _look(self, _key: str) -> Sequence[LimitsLeft]:
         self.looked += 1

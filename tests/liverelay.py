@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from server.app import create_app
+from server.clock import Clock
 from server.config import Config, DatabaseSettings, ServerSettings, SignSettings, TikTokSettings
 from server.store.users import User
 from server.web.keys import EVENT_LOG, LOG, PHONES, ROOMS, SESSIONS, TIKTOK, USERS
@@ -35,9 +36,9 @@ def config_for(folder: Path, tiktok: TikTok, **sections: dict[str, Any]) -> Conf
 class LiveRelay:
     """A running server. `async with LiveRelay(config) as relay`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
-        self.app = create_app(config)
+        self.app = create_app(config, clock)
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
         self._session: aiohttp.ClientSession | None = None
         self._phones: list[Phone] = []

@@ -53,10 +53,17 @@ def test_retry_after_in_every_form(value: str, seconds: float | None) -> None:
         assert wait == (seconds, "retry-after")
 
 
-def test_a_date_is_measured_against_the_answers_own_date() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Retry-After", "Mon, 21 Sep 2026 15:14:20 GMT"),
+        ("RateLimit-Reset", "1790003660"),
+        ("X-RateLimit-Reset", "1790003660000"),
+    ],
+)
+def test_a_time_is_measured_against_the_answers_own_date(name: str, value: str) -> None:
     ahead = ("Date", "Mon, 21 Sep 2026 15:13:20 GMT")
-    headers = [ahead, ("Retry-After", "Mon, 21 Sep 2026 15:14:20 GMT")]
-    assert read_wait(headers, NOW) == (60, "retry-after")
+    assert read_wait([ahead, (name, value)], NOW) == (60, name.lower())
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import formatdate
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from server.config import SignLimits
 from tests.conftest import Serve
+from tests.house import Shifted
+from tests.liverelay import LiveRelay
 from tests.phone import Phone
 from tests.process import Server, environment, run
 from tests.tiktok import SignAnswer, TikTok, frames
@@ -51,25 +58,27 @@ async def test_phones_that_drop_and_return_all_the_time_cost_one_signature_a_cre
 
     async def come_and_go(token: str) -> None:
         epoch, last = "", 0
-        for _ in range(6):
+        for _ in range(60):
             query = {"since": str(last), "epoch": epoch} if epoch else {}
             phone = await relay.phone(token, **query)
             first = await phone.expect("status")
+            assert not epoch or first["recovered"]
             epoch = first["epoch"]
-            if first["state"] != "live":
-                await phone.expect_live()
             last = max([first["last_id"], *(f["id"] for f in phone.frames if "id" in f)])
             await phone.close()
 
     await asyncio.gather(*(come_and_go(token) for token in tokens))
     assert len(tiktok.sign.requests) == 5
+    saved = relay.rooms.saved
+    assert saved.sharing + saved.lingering >= 6000 - 100
+    assert saved.remembering == 0
 
 
 async def test_one_user_who_cycles_through_creators_does_not_empty_the_hour(
     serve: Serve, tiktok: TikTok
 ) -> None:
     relay = await serve(rooms={"linger_s": 0.0}, server={"language": "en"})
-    names = [f"creator{number}" for number in range(10)]
+    names = [f"creator{number}" for number in range(30)]
     for name in names:
         tiktok.creator(name, live=True)
     _, token = await relay.user()
@@ -82,26 +91,104 @@ async def test_one_user_who_cycles_through_creators_does_not_empty_the_hour(
                 refusals.append(frame)
         await phone.close()
     assert len(tiktok.sign.requests) == 3
-    assert len(refusals) == 7
+    assert len(refusals) == 27
     assert {refusal["code"] for refusal in refusals} == {"rate_limited"}
     assert all(500 <= refusal["retry_after"] <= 600 for refusal in refusals)
     assert "too many lives" in refusals[0]["details"]
-    other = await relay.phone_of(names[9])
+    other = await relay.phone_of(names[29])
     await other.expect_live()
 
 
+def _epoch_header(seconds: float) -> str:
+    return str(int(time.time() + seconds))
+
+
+HEADERS: dict[str, tuple[Callable[[], dict[str, str]], str, float]] = {
+    "seconds": (lambda: {"Retry-After": "300"}, "", 300),
+    "date": (lambda: {"Retry-After": formatdate(time.time() + 300, usegmt=True)}, "", 300),
+    "ratelimit-reset": (lambda: {"RateLimit-Reset": "300", "RateLimit-Remaining": "0"}, "", 300),
+    "x-ratelimit-reset": (lambda: {"X-RateLimit-Reset": _epoch_header(300)}, "", 300),
+    "milliseconds": (lambda: {"X-RateLimit-Reset": _epoch_header(300) + "000"}, "", 300),
+    "two that differ": (lambda: {"RateLimit-Reset": "900", "Retry-After": "300"}, "", 300),
+    "one unreadable": (lambda: {"Retry-After": "soon", "RateLimit-Reset": "300"}, "", 300),
+    "minute label": (dict, "rate_limit_account_minute", 60),
+    "day label": (dict, "rate_limit_account_day", 86_400),
+    "nothing": (dict, "", 3600),
+}
+
+
+@pytest.mark.parametrize("form", HEADERS)
+async def test_after_a_429_nothing_is_asked_before_its_time_and_then_one_by_one(
+    form: str, tiktok: TikTok, serve: Serve
+) -> None:
+    headers, label, wait = HEADERS[form]
+    clock = Shifted()
+    creators = [tiktok.creator(name, live=True) for name in ("anna", "boris", "carla")]
+    tiktok.sign.limits_script = "500"
+    relay = await serve(clock.clock(), sign={"min_interval_s": 0.05})
+    tokens = [(await relay.user(creator.name))[1] for creator in creators]
+    tiktok.sign.script = [SignAnswer.rate_limited(headers(), label=label)]
+
+    async def told(relay: LiveRelay, token: str) -> float:
+        """Seconds until the time that a phone is told, by its own clock, which is never off."""
+        phone = await relay.phone(token)
+        error = await phone.expect_error("rate_limited")
+        at = datetime.fromisoformat(error["retry_at"]).timestamp()
+        assert phone.close_reason == f"rate_limited {at:.0f}"
+        assert abs(error["retry_after"] - (at - clock.wall())) <= 1
+        return at - clock.wall()
+
+    assert wait <= await told(relay, tokens[0]) <= wait + 2
+    for jump in (-90_000, 90_000, 0):
+        clock.jump(jump)
+        for token in tokens:
+            assert wait - 3 <= await told(relay, token) <= wait + 2
+    await relay.stop()
+    relay = await serve(clock.clock(), sign={"min_interval_s": 0.05})
+    for token in tokens:
+        assert wait - 5 <= await told(relay, token) <= wait + 2
+    assert len(tiktok.sign.requests) == 1
+
+    clock.move(wait + 2)
+    tiktok.sign.hold = asyncio.Event()
+    phones = [await relay.phone(token) for token in tokens]
+    await creators[0].until(lambda: len(tiktok.sign.requests) == 2)
+    tiktok.sign.hold.set()
+    for phone in phones:
+        await phone.expect_live()
+    assert [request.status for request in tiktok.sign.requests] == [429, 200, 200, 200]
+
+
+async def test_a_hundred_who_are_told_to_wait_come_back_at_their_time_and_all_get_in(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    limits = {"minute": 200, "hour": 2000, "day": 2000}
+    tiktok.sign.limits.default = limits
+    relay = await serve(
+        sign={"min_interval_s": 0.02, "anonymous_limits": SignLimits(**limits)},
+        limits={"connections_per_ip": 1000},
+    )
+    tiktok.creator("first", live=True)
+    tiktok.sign.script = [SignAnswer.rate_limited({"Retry-After": "2"})]
+    await (await relay.phone_of("first")).expect_error("rate_limited")
+
+    async def comes_back(number: int) -> None:
+        tiktok.creator(f"creator{number}", live=True)
+        _, token = await relay.user(f"creator{number}")
+        error = await (await relay.phone(token)).expect_error("rate_limited")
+        at = datetime.fromisoformat(error["retry_at"]).timestamp()
+        async with asyncio.timeout_at(asyncio.get_running_loop().time() + at - time.time() + 30):
+            await asyncio.sleep(max(0.0, at - time.time()))
+            await (await relay.phone(token)).expect_live()
+
+    await asyncio.gather(*(comes_back(number) for number in range(100)))
+    statuses = [request.status for request in tiktok.sign.requests]
+    assert statuses == [429] + [200] * 100
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize(
-    ("headers", "label"),
-    [
-        ({"Retry-After": "300"}, ""),
-        ({"RateLimit-Reset": "300"}, ""),
-        ({}, "rate_limit_account_hour"),
-    ],
-    ids=["retry-after", "ratelimit-reset", "label"],
-)
-async def test_a_429_is_obeyed_across_restarts(
-    signum: int, headers: dict[str, str], label: str, tmp_path: Path, tiktok: TikTok
+async def test_a_429_is_obeyed_by_the_process_that_comes_after(
+    signum: int, tmp_path: Path, tiktok: TikTok
 ) -> None:
     for name in ("anna", "boris"):
         tiktok.creator(name, live=True)
@@ -109,7 +196,7 @@ async def test_a_429_is_obeyed_across_restarts(
     for name in ("anna", "boris"):
         done = await run(tmp_path, "user", "add", "--name", name, "--tiktok", name, "--json")
         tokens.append(json.loads(done.out)["token"])
-    tiktok.sign.script = [SignAnswer.rate_limited(headers, label=label)]
+    tiktok.sign.script = [SignAnswer.rate_limited({"Retry-After": "300"})]
     env = environment(tmp_path, tiktok)
     async with aiohttp.ClientSession() as http:
         async with Server(tmp_path, env) as server:
@@ -118,12 +205,34 @@ async def test_a_429_is_obeyed_across_restarts(
             server.process.send_signal(signum)
             await server.process.wait()
         async with Server(tmp_path, env) as server:
-            for token in tokens:
-                phone = Phone(await http.ws_connect(f"{server.url}/ws/{token}"))
-                again = await phone.expect_error("rate_limited")
-                assert abs(again["retry_after"] - first["retry_after"]) <= 20
+            phone = Phone(await http.ws_connect(f"{server.url}/ws/{tokens[0]}"))
+            again = await phone.expect_error("rate_limited")
+            assert (again["ref"], again["retry_at"]) == (first["ref"], first["retry_at"])
+            phone = Phone(await http.ws_connect(f"{server.url}/ws/{tokens[1]}"))
+            other = await phone.expect_error("rate_limited")
+            assert other["retry_at"] >= first["retry_at"]
             assert await server.stop() == 0
     assert [request.status for request in tiktok.sign.requests] == [429]
+
+
+@pytest.mark.parametrize(
+    ("sign", "code"),
+    [(500, "sign_unavailable"), (401, "sign_key_invalid"), ("hang", "sign_unavailable")],
+)
+async def test_a_restart_spends_nothing_for_a_room_that_was_cooling_down(
+    sign: object, code: str, tiktok: TikTok, serve: Serve
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.sign = sign  # type: ignore[assignment]
+    relay = await serve(sign={"timeout_s": 0.5})
+    _, token = await relay.user("anna")
+    first = await (await relay.phone(token)).expect_error(code)
+    await relay.stop()
+    relay = await serve(sign={"timeout_s": 0.5})
+    again = await (await relay.phone(token)).expect_error(code)
+    assert again["ref"] == first["ref"]
+    assert again.get("retry_at") == first.get("retry_at")
+    assert len(tiktok.sign.requests) == 1
 
 
 async def test_a_budget_that_is_used_up_is_known_without_asking(

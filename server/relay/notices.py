@@ -109,9 +109,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         """The stable code."""
         return self.error.code
 
-    def frame(self, lang: Lang, *, closing: bool = True, now: float | None = None) -> ErrorFrame:
+    def frame(self, lang: Lang, *, now: float, closing: bool = True) -> ErrorFrame:
         """The wire frame in `lang`; `retry_after` is what is left at `now` (epoch seconds)."""
-        now = time.time() if now is None else now
         message, details = texts(self.error, lang, creator=self.creator, ref=self.ref)
         retry_after = None if self.retry_at is None else max(1, _ceil(self.retry_at - now))
         return ErrorFrame(

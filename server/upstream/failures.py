@@ -66,7 +66,7 @@ def classify(
     if signed and (failure := _of_sign_status(signed[-1], detail, now)) is not None:
         return failure
     if any(isinstance(cause, SignatureRateLimitError) for cause in chain):
-        return SignRateLimited(detail, fallback_wait(None), None, (), now=now)
+        return SignRateLimited(detail, fallback_wait(None), None, ())
     if any(isinstance(cause, PremiumEndpointError) for cause in chain):
         return PremiumRequired(detail)
     if any(isinstance(cause, UserOfflineError) for cause in chain[:1]):
@@ -92,7 +92,7 @@ def _of_sign_status(answer: Answer, detail: str, now: float) -> AppError | None:
             label = read_label(answer.body)
             wait = read_wait(answer.headers, now) or fallback_wait(label)
             said = f"{detail}, wait {wait.seconds:.0f} s by {wait.source}"
-            return SignRateLimited(said, wait, label, answer.headers, now=now)
+            return SignRateLimited(said, wait, label, answer.headers)
         case 401:
             return SignKeyInvalid(detail)
         case 402 | 403:

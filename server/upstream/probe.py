@@ -7,6 +7,7 @@ read by hand: EulerStream's own SDK raises KeyError when a part is missing.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -31,12 +32,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitsLeft(msgspec.Struct, frozen=True):
-    """One window of the sign server's limits. `reset_at` is epoch seconds, 0 when not told."""
+    """One window of the sign server's limits. It resets `reset_s` after the answer, None when that
+    was not told.
+    """
 
     window: Window
     remaining: int
     maximum: int
-    reset_at: float = 0.0
+    reset_s: float | None = None
 
 
 class SignProbe(Probe, frozen=True, kw_only=True):
@@ -61,25 +64,25 @@ async def ask_sign_server(config: Config) -> SignProbe:
     return SignProbe(
         status=answer.status_code,
         clock_offset_s=_clock_offset(answer),
-        limits=read_limits(answer.content) if answer.is_success else (),
+        limits=_limits_in(answer),
     )
 
 
 async def ask_limits(config: Config, key: str) -> tuple[LimitsLeft, ...]:
     """What is left of a key's limits; nothing when the sign server does not tell."""
     answer = await _get_limits(config, key)
-    return () if isinstance(answer, str) or not answer.is_success else read_limits(answer.content)
+    return () if isinstance(answer, str) else _limits_in(answer)
 
 
-def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
-    """The windows of an answer; what is no window is left out."""
+def read_limits(body: bytes, now: float) -> tuple[LimitsLeft, ...]:
+    """The windows of an answer given at `now` (epoch seconds); what is no window is left out."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ()
     windows: dict[str, Any] = decoded if isinstance(decoded, dict) else {}
     return tuple(
-        LimitsLeft(name, window["remaining"], window["max"], _epoch(window.get("reset_at")))
+        LimitsLeft(name, window["remaining"], window["max"], _left(window.get("reset_at"), now))
         for name in WINDOWS_S
         if isinstance(window := windows.get(name), dict)
         and all(type(window.get(key)) is int for key in ("remaining", "max"))
@@ -87,17 +90,23 @@ def read_limits(body: bytes) -> tuple[LimitsLeft, ...]:
     )
 
 
-def _epoch(value: object) -> float:
-    """A time in ISO 8601 or in seconds or milliseconds since 1970; 0 for anything else."""
-    if isinstance(value, int | float) and EPOCH_FROM <= value:
-        return value / 1000 if value >= EPOCH_MS_FROM else float(value)
+def _limits_in(answer: httpx.Response) -> tuple[LimitsLeft, ...]:
+    """Measured by the clock of whoever answered: ours may be off."""
+    now = time.time() + (_clock_offset(answer) or 0.0)
+    return read_limits(answer.content, now) if answer.is_success else ()
+
+
+def _left(value: object, now: float) -> float | None:
+    """Seconds until a time in ISO 8601, or in seconds or milliseconds since 1970."""
+    if isinstance(value, int | float) and value >= EPOCH_FROM:
+        return (value / 1000 if value >= EPOCH_MS_FROM else value) - now
     try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if time is None:
-            return 0.0
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if at is None:
+            return None
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
-        return 0.0
+        return None
 
 
 async def _get_limits(config: Config, key: str) -> httpx.Response | str:

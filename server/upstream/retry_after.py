@@ -65,12 +65,13 @@ class LimitLabel(NamedTuple):
 
 
 class SignRateLimited(RateLimited):
-    """The sign server's 429: what it said of the wait, and the headers that may have said it."""
+    """The sign server's 429: what it said of the wait, and the headers that may have said it.
 
-    def __init__(
-        self, detail: str, wait: Wait, label: LimitLabel | None, headers: Headers, *, now: float
-    ) -> None:
-        super().__init__(detail, retry_at=now + wait.seconds)
+    The guard, which knows what else stands against the request, sets `retry_at`.
+    """
+
+    def __init__(self, detail: str, wait: Wait, label: LimitLabel | None, headers: Headers) -> None:
+        super().__init__(detail)
         self.wait = wait
         self.label = label
         self.of_room = label is not None and label.scope == "room_id"
@@ -82,19 +83,22 @@ class SignRateLimited(RateLimited):
 
 
 def read_wait(headers: Headers, now: float) -> Wait | None:
-    """The wait that the headers tell, at `now` (epoch seconds); None when they tell none."""
+    """The wait that the headers tell; None when they tell none.
+
+    Times are measured against the answer's own Date; `now` (epoch seconds) stands in without one.
+    """
     values: dict[str, str] = {}
     for name, value in headers:
         values.setdefault(name.lower(), value.strip())
     there = _date(values.get("date", "")) or now
     retry_after = values.get("retry-after", "")
     date = _date(retry_after)
-    seconds = date - there if date is not None else _seconds(retry_after, now)
+    seconds = date - there if date is not None else _seconds(retry_after, there)
     if seconds is not None:
         return Wait(_clamp(seconds), "retry-after")
-    if (seconds := _seconds(values.get("ratelimit-reset", ""), now)) is not None:
+    if (seconds := _seconds(values.get("ratelimit-reset", ""), there)) is not None:
         return Wait(_clamp(seconds), "ratelimit-reset")
-    if (seconds := _seconds(values.get("x-ratelimit-reset", ""), now)) is not None:
+    if (seconds := _seconds(values.get("x-ratelimit-reset", ""), there)) is not None:
         return Wait(_clamp(seconds), "x-ratelimit-reset")
     return None
 

@@ -118,7 +118,7 @@ class Connection:
         """Write the error frame after all else, then close with its code and reason."""
         if self._closing:
             return
-        self._tell(told.frame(self._lang))
+        self._tell(self._frame(told))
         self._leave()
         self._close(told.error.close_code, told.close_reason())
 
@@ -263,7 +263,7 @@ class Connection:
         if not stays_open:
             self._end(told)
         elif self._reads():
-            self._tell(told.frame(self._lang, closing=False))
+            self._tell(self._frame(told, closing=False))
 
     def _reads(self) -> bool:
         """Whether answers still reach the phone, or only pile up."""
@@ -280,7 +280,10 @@ class Connection:
         if too_many:
             self._end(told)
         else:
-            self._tell(told.frame(self._lang, closing=False))
+            self._tell(self._frame(told, closing=False))
+
+    def _frame(self, told: Notice, *, closing: bool = True) -> ErrorFrame:
+        return told.frame(self._lang, closing=closing, now=self._phones.wall())
 
     def _tell(self, frame: Pong | ErrorFrame) -> None:
         if self._room is not None and self._member is not None:

@@ -124,7 +124,7 @@ async def _refuse(
     told = notice(error)
     phones.log_notice(told, user_id, lang)
     if not transport.is_closing():
-        transport.write(messages.wire(told.frame(lang)))
+        transport.write(messages.wire(told.frame(lang, now=phones.wall())))
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S * 2):
             await ws.close(

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from server.clock import Clock
 from server.config import Config
 from server.errors import ServerFull, TooManyConnections, Unauthorized
 from server.relay.eventlog import EventLog
@@ -34,8 +35,12 @@ class _Cut(NamedTuple):
 class Phones:
     """Every connected phone, by user."""
 
-    def __init__(self, config: Config, users: Users, rooms: Rooms, log: EventLog) -> None:
+    def __init__(
+        self, config: Config, users: Users, rooms: Rooms, log: EventLog, clock: Clock
+    ) -> None:
         self.rooms = rooms
+        #: Epoch seconds, as phones are told the time.
+        self.wall = clock.wall
         self._config = config
         self._users = users
         self._log = log

@@ -111,6 +111,8 @@ class SignServer:
         self.requests: deque[SignRequest] = deque(maxlen=KEPT)
         self.scripts_by_key: dict[str, SignScript] = {}
         self.limit_headers: frozenset[str] | set[str] = RATE_LIMIT_HEADERS
+        #: While it is there and not set, answers are counted and not sent.
+        self.hold: asyncio.Event | None = None
         self.limits_script: str | list[str | None] | None = None
         self.limits_looked_at = 0
         self.tokens: deque[str] = deque(maxlen=KEPT)
@@ -151,6 +153,8 @@ class SignServer:
         return sum(r.admitted and key in (None, r.key) for r in self.requests)
 
     async def close(self) -> None:
+        if self.hold is not None:
+            self.hold.set()
         await self.listener.close()
         self._dead.close()
 
@@ -168,7 +172,10 @@ class SignServer:
             # written down before, because the client may be gone before there is an answer
             self._record(request, None, creator)
             return await trouble(request, answer.kind, closing=self._closing, drip_s=self._drip_s)
-        return self._record(request, self._answer(answer, creator), creator)
+        response = self._record(request, self._answer(answer, creator), creator)
+        if self.hold is not None:
+            await self.hold.wait()
+        return response
 
     def _scripted(self, key: str, creator: Creator) -> SignAnswer:
         for script in (self.scripts_by_key.get(key), creator.script.sign, self._script):

@@ -96,7 +96,7 @@ class Account:
         since = min([since, *self.flying])
         for limit in limits:
             length = WINDOWS_S[limit.window]
-            reset_s = limit.reset_at - clock.wall() if limit.reset_at else length
+            reset_s = length if limit.reset_s is None else limit.reset_s
             until = clock.mono() + min(max(reset_s, 0.0), length)
             reported = Reported(limit.remaining, since, until)
             self.budget.report(limit.window, reported, maximum=limit.maximum)

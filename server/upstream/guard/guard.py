@@ -309,12 +309,11 @@ class Guard:
     async def _block(self, permit: Permit, error: SignRateLimited) -> None:
         """Obey a 429; the room that met it is the first to be promised a place."""
         account, creator = permit.account, permit.ask.creator
-        source: str = error.wait.source
-        if source in GUESSED and await self._correct_by_look(account, error):
-            source = "rate_limits"
         now = self._clock.mono()
-        told = self._clock.mono_at(error.retry_at) if error.retry_at is not None else now
-        until = min(told, now + MAX_WAIT_S) + random.uniform(0, BLOCK_JITTER_S)
+        until, source = now + error.wait.seconds, str(error.wait.source)
+        if source in GUESSED and (reset := await self._reset_of(account)) is not None:
+            until, source = reset, "rate_limits"
+        until += random.uniform(0, BLOCK_JITTER_S)
         scope = creator if error.of_room else ""
         block = Block(account.name, scope, now, until, source, error.headers)
         if error.of_room:
@@ -326,14 +325,15 @@ class Guard:
             until = await self._promise(account, permit.ask, permit.user_id)
         error.retry_at = self._clock.wall_at(until)
 
-    async def _correct_by_look(self, account: Account, error: SignRateLimited) -> bool:
-        """No header told the wait: the limits themselves may."""
+    async def _reset_of(self, account: Account) -> float | None:
+        """No header told the wait: the limits themselves may. When the last of them resets."""
         limits = await self._looks.now(account)
-        resets = [limit.reset_at for limit in limits if limit.remaining <= 0 and limit.reset_at]
-        if resets:
-            wall = self._clock.wall()
-            error.retry_at = min(max(max(resets), wall + MIN_WAIT_S), wall + MAX_WAIT_S)
-        return bool(resets)
+        resets = [
+            limit.reset_s for limit in limits if limit.remaining <= 0 and limit.reset_s is not None
+        ]
+        if not resets:
+            return None
+        return self._clock.mono() + min(max(*resets, MIN_WAIT_S), MAX_WAIT_S)
 
     # ---- keys
 
