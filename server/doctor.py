@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,10 @@ from server.config import Config
 from server.errors import StartupError
 from server.links import base_url, only_this_machine
 from server.store.database import Database
-from server.upstream.probe import Probe, SignProbe, ask_sign_server, ask_tiktok
+from server.upstream import probe
+from server.upstream.guard import Guard
+from server.upstream.guard.account import KeyReport, account_name
+from server.upstream.probe import Probe, SignProbe
 
 #: A clock that is further off than this makes `retry_at` lie.
 MAX_CLOCK_OFFSET_S: Final = 30.0
@@ -33,9 +38,10 @@ class Finding(msgspec.Struct, frozen=True):
 async def examine(config: Config) -> AsyncIterator[Finding]:
     """Look at one thing after the other."""
     yield _reachability(config)
-    yield await _database(Path(config.database.path))
-    tiktok = await ask_tiktok(config)
-    sign = await ask_sign_server(config)
+    async for finding in _database(config, Path(config.database.path)):
+        yield finding
+    tiktok = await probe.ask_tiktok(config)
+    sign = await probe.ask_sign_server(config)
     yield _tiktok(config, tiktok)
     yield _sign_server(config, sign)
     if sign.status:
@@ -55,22 +61,48 @@ def _reachability(config: Config) -> Finding:
     return Finding("address", True, base)
 
 
-async def _database(path: Path) -> Finding:
+async def _database(config: Config, path: Path) -> AsyncIterator[Finding]:
+    """The file, and what its ledger says of the sign budget."""
     if not await asyncio.to_thread(path.exists):
         if os.access(path.parent, os.W_OK):
-            return Finding("database", True, f"{path} is made at the first start")
-        return Finding(
-            "database", False, f"{path} cannot be made", f"let the server write to {path.parent}"
-        )
+            yield Finding("database", True, f"{path} is made at the first start")
+        else:
+            mend = f"let the server write to {path.parent}"
+            yield Finding("database", False, f"{path} cannot be made", mend)
+        return
     try:
         database = await Database.open(path, serving=False)
     except StartupError as error:
-        return Finding("database", False, str(error), "mend the file, or restore a backup")
+        yield Finding("database", False, str(error), "mend the file, or restore a backup")
+        return
     try:
         users = len(await database.users.all())
+        yield Finding("database", True, f"{path} is whole, with {users} users")
+        guard = Guard(config.sign, database.limits, partial(probe.ask_limits, config))
+        await guard.load(only_look=True)
+        for report in guard.report():
+            yield _budget(config, report)
     finally:
         await database.close()
-    return Finding("database", True, f"{path} is whole, with {users} users")
+
+
+def _budget(config: Config, report: KeyReport) -> Finding:
+    """What the server itself has counted of a key."""
+    own = account_name(config.sign.api_key).startswith(report.name.lstrip("#"))
+    name = "sign budget" if own else f"sign budget of {report.name}"
+    used = ", ".join(
+        f"{window.used}{f' of {window.limit}' if window.limit else ''} a {window.window}"
+        for window in report.windows
+    )
+    if not report.blocked_until:
+        return Finding(name, True, f"{used} spent")
+    until = datetime.fromtimestamp(report.blocked_until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Finding(
+        name,
+        False,
+        f"{used} spent; blocked until {until}, by {report.source}",
+        f"wait, or use a key: {PRICING_URL}",
+    )
 
 
 def _tiktok(config: Config, probe: Probe) -> Finding:

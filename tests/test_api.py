@@ -581,6 +581,7 @@ async def test_metrics_are_for_this_machine_or_who_has_the_token(start: Start) -
     status, text, _ = await served.call("GET", "/metrics", token="")
     assert status == 200
     assert "liverelay_phones 1.0" in text
+    assert 'liverelay_sign_saved{by="sharing"} 0.0' in text
     assert "liverelay_event_log_failing 0.0" in text
     await phone.close()
     assert (await served.call("GET", "/metrics", token="", headers=forwarded))[0] == 401

@@ -17,10 +17,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.cable import Cable
+from tests.conftest import Serve
 from tests.liverelay import LiveRelay, config_for
 from tests.process import Server, environment, run
 from tests.reader import Reader, explain_holes
-from tests.tiktok import TikTok, frames
+from tests.tiktok import Person, TikTok, frames, gifts
 from tests.tiktok.message import Message
 
 #: More than this is more than a ring of few slots keeps.
@@ -190,3 +191,34 @@ async def test_however_often_the_server_is_killed_nothing_is_lost_in_silence_or_
     published = {int(r["frame"]["message"]): r["id"] for r in rows if r["type"] == "chat"}
     explain_holes(reader, range(said), published)
     assert all(reader.recovered)
+
+
+async def test_what_tiktok_tells_once_more_after_a_restart_is_not_relayed_twice(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    fan = Person("fan", "Fan", id=7001)
+    old = [
+        frames.chat(fan, "hello"),
+        *frames.streak(fan, gifts.ROSE, count=3),
+        frames.gift(fan, gifts.GALAXY, count=1),
+    ]
+    creator = tiktok.creator("anna", live=True)
+    relay = await serve()
+    _, token = await relay.user("anna")
+    phone = await relay.phone(token)
+    await phone.expect_live()
+    await creator.wait_connected()
+    for message in old:
+        await creator.send(message)
+    await phone.expect("gift", gift_name=gifts.GALAXY.name)
+    await relay.stop()
+
+    relay = await serve()
+    phone = await relay.phone(token)
+    await phone.expect_live()
+    await creator.wait_connected()
+    for message in old:  # not marked as history
+        await creator.send(message)
+    await creator.send(frames.chat(fan, "news"))
+    await phone.expect("chat", message="news")
+    assert [frame["type"] for frame in phone.of("chat", "gift")] == ["chat"]

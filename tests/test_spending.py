@@ -211,8 +211,15 @@ async def test_a_429_is_obeyed_by_the_process_that_comes_after(
             phone = Phone(await http.ws_connect(f"{server.url}/ws/{tokens[1]}"))
             other = await phone.expect_error("rate_limited")
             assert other["retry_at"] >= first["retry_at"]
+            doctor = await run(tmp_path, "doctor", "--json", env=env)
             assert await server.stop() == 0
     assert [request.status for request in tiktok.sign.requests] == [429]
+    findings = {finding["name"]: finding for finding in json.loads(doctor.out)}
+    budget = findings["sign budget"]
+    assert not budget["ok"]
+    assert "1 of 5 a minute, 1 of 30 a hour" in budget["seen"]
+    assert "blocked until" in budget["seen"]
+    assert budget["seen"].endswith("by retry-after")
 
 
 @pytest.mark.parametrize(
@@ -274,3 +281,62 @@ async def test_a_lost_stream_comes_back_while_new_rooms_are_told_to_wait(
     await tiktok.creator("creator0").send(frames.chat("fan", "back"))
     await watching[0].expect("chat", message="back")
     assert len(tiktok.sign.requests) == 8
+
+
+async def test_an_own_key_is_tried_first_and_a_bad_one_not_again(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    relay = await serve()
+    for name in ("anna", "boris", "carla"):
+        tiktok.creator(name, live=True)
+    tiktok.sign.scripts_by_key["bad key 12345"] = 401
+    user, token = await relay.user("anna")
+    await relay.users.set_sign_key(user.user_id, "bad key 12345")
+    await (await relay.phone(token)).expect_live()
+    assert [request.key for request in tiktok.sign.requests] == ["bad key 12345", ""]
+
+    phone = await relay.phone(token, live="manual")
+    await phone.send(action="connect_tiktok", username="boris")
+    await phone.expect_live()
+    assert [request.key for request in tiktok.sign.requests][2:] == [""]
+
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"sign_api_key": "good key 12345".replace(" ", "-")}
+    async with relay.http.put(f"{relay.url}/api/me/sign-key", json=body, headers=headers) as ok:
+        assert ok.status == 200
+    await phone.send(action="connect_tiktok", username="carla")
+    await phone.expect_live()
+    assert [request.key for request in tiktok.sign.requests][3:] == ["good-key-12345"]
+
+
+async def test_a_new_key_is_signed_with_when_the_stream_is_lost_without_a_reconnect(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    relay = await serve()
+    creator = tiktok.creator("anna", live=True)
+    _, token = await relay.user("anna")
+    phone = await relay.phone(token)
+    await phone.expect_live()
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"sign_api_key": "own-key-12345"}
+    async with relay.http.put(f"{relay.url}/api/me/sign-key", json=body, headers=headers) as ok:
+        assert ok.status == 200
+    await creator.wait_connected()
+    creator.reset()
+    await phone.expect("status", state="reconnecting")
+    await phone.expect_live()
+    assert [request.key for request in tiktok.sign.requests] == ["", "own-key-12345"]
+
+
+async def test_an_own_key_opens_a_room_that_the_servers_key_may_not(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    relay = await serve()
+    tiktok.creator("anna", live=True)
+    tiktok.sign.scripts_by_key[""] = SignAnswer.rate_limited({"Retry-After": "300"})
+    await (await relay.phone_of("anna")).expect_error("rate_limited")
+    user, token = await relay.user("anna")
+    await relay.users.set_sign_key(user.user_id, "own-key-12345")
+    await (await relay.phone(token)).expect_live()
+    await (await relay.phone_of("anna")).expect_live()
+    assert [request.key for request in tiktok.sign.requests] == ["", "own-key-12345"]

@@ -208,3 +208,15 @@ async def test_a_remembered_failure_is_told_at_once_with_the_same_reference(
         assert again["ref"] == first["ref"]
         assert again["retry_at"] == first["retry_at"]
     assert (len(tiktok.requests), len(tiktok.sign.requests)) == asked
+
+
+async def test_a_stream_from_the_sign_servers_own_socket_is_kept_and_flagged(
+    tiktok: TikTok, relay: LiveRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.sign = "ws_fallback"
+    phone = await relay.phone_of("anna")
+    await phone.expect_live()
+    await goes_on(creator, phone)
+    assert creator.connections == 1
+    assert "@anna is streamed by the sign server's fallback socket" in caplog.text

@@ -96,18 +96,15 @@ class LimitStore:
             request_id,
         )
 
-    async def take_up(self, *, now_ms: int) -> list[SpentRow]:
-        """Every request that is kept, oldest first.
-
-        One without an answer was on its way when its process died; it may have been counted as
-        late as now.
+    async def take_up(self, *, now_ms: int) -> None:
+        """A request without an answer was on its way when its process died; it may have been
+        counted as late as now.
         """
         await self._run(
             "UPDATE sign_requests SET outcome = ?, at = max(at, ?) WHERE outcome = ''",
             UNKNOWN,
             now_ms,
         )
-        return await self.spent()
 
     async def spent(self) -> list[SpentRow]:
         """Every request that is kept, oldest first."""

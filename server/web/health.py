@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -16,13 +17,14 @@ from prometheus_client.registry import Collector
 
 from server.errors import StoreUnavailable
 from server.web.auth import bearer_token
-from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, PHONES, TIKTOK
+from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, GUARD, PHONES, ROOMS, TIKTOK
 
 #: A database that takes longer serves nobody.
 READY_TIMEOUT_S: Final = 3.0
 
 GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] = (
     ("liverelay_phones", "Phones connected now", lambda app: app[PHONES].count()),
+    ("liverelay_rooms", "Creators at the moment", lambda app: len(app[ROOMS])),
     (
         "liverelay_event_log_failing",
         "1 while the disk refuses the event log",
@@ -102,3 +104,27 @@ class _Relay(Collector):
         """The values now."""
         for name, text, read in GAUGES:
             yield GaugeMetricFamily(name, text, value=read(self._app))
+        yield from self._sign_budget()
+
+    def _sign_budget(self) -> Iterator[GaugeMetricFamily]:
+        used = GaugeMetricFamily(
+            "liverelay_sign_used", "Sign requests in a window", labels=("key", "window")
+        )
+        left = GaugeMetricFamily(
+            "liverelay_sign_left", "Sign requests that a window allows", labels=("key", "window")
+        )
+        blocked = GaugeMetricFamily(
+            "liverelay_sign_blocked_until", "When the sign server opens again", labels=("key",)
+        )
+        for report in self._app[GUARD].report():
+            blocked.add_metric((report.name,), report.blocked_until)
+            for window in report.windows:
+                used.add_metric((report.name, window.window), window.used)
+                if window.left is not None:
+                    left.add_metric((report.name, window.window), window.left)
+        saved = GaugeMetricFamily(
+            "liverelay_sign_saved", "Sign requests that were needless", labels=("by",)
+        )
+        for by, count in msgspec.structs.asdict(self._app[ROOMS].saved).items():
+            saved.add_metric((by,), count)
+        yield from (used, left, blocked, saved)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tests.tiktok.creator import KEPT, Creator
+from tests.tiktok.creator import KEPT, PATIENCE_S, Creator
 from tests.tiktok.envelope import fetch_result
 from tests.tiktok.frames import viewers
 from tests.tiktok.limits import ANONYMOUS, Limits, Window
@@ -118,6 +118,7 @@ class SignServer:
         self.tokens: deque[str] = deque(maxlen=KEPT)
         self.push_server = ""
         self._script: SignScript = None
+        self._changed = asyncio.Event()
         self._rooms = rooms
         self._clock = clock
         self._closing = closing
@@ -151,6 +152,12 @@ class SignServer:
     def spent(self, key: str | None = None) -> int:
         """Count the signatures spent: those the limits let through, of one key ("" anonymous)."""
         return sum(r.admitted and key in (None, r.key) for r in self.requests)
+
+    async def wait_spent(self, count: int, key: str | None = None) -> None:
+        """Wait until so many signatures are spent."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.spent(key) < count:
+                await self._changed.wait()
 
     async def close(self) -> None:
         if self.hold is not None:
@@ -200,6 +207,8 @@ class SignServer:
         room_id = request.query.get("room_id", "")
         status = 0 if response is None else response.status
         self.requests.append(SignRequest(self._clock(), key, room_id, status, admitted))
+        self._changed.set()
+        self._changed = asyncio.Event()
         if creator is not None:
             creator.changed()
         response = web.Response() if response is None else response

@@ -90,12 +90,13 @@ class Guard:
         self._rooms = RoomLimits()
         self._breaker = Breaker()
 
-    async def load(self) -> None:
+    async def load(self, *, only_look: bool = False) -> None:
         """Take up what an earlier run has spent, was told, and has promised.
 
-        Raises StoreUnavailable.
+        `only_look`: a server may be running beside this, so the ledger is left as it is. Raises
+        StoreUnavailable.
         """
-        earlier = await self._ledger.read()
+        earlier = await self._ledger.read(only_look=only_look)
         for spent in earlier.spent:
             self._named(spent.key_name).budget.take(spent.at, again=spent.again)
             if spent.user_id:

@@ -62,9 +62,11 @@ class Ledger:
         self._store = store
         self._clock = clock
 
-    async def read(self) -> Earlier:
+    async def read(self, *, only_look: bool) -> Earlier:
         """Everything that still counts. Raises StoreUnavailable."""
-        spent = await self._store.take_up(now_ms=self._now_ms())
+        if not only_look:
+            await self._store.take_up(now_ms=self._now_ms())
+        spent = await self._store.spent()
         blocks = await self._store.blocks()
         promises = await self._store.promises()
         return Earlier(
