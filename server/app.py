@@ -24,7 +24,9 @@ from server.clock import Clock
 from server.config import Config
 from server.errors import StartupError, StoreUnavailable
 from server.relay.cooldowns import Cooldowns
+from server.relay.ended import EndedLives
 from server.relay.eventlog import EventLog
+from server.relay.keeper import Upstream
 from server.relay.rooms import Rooms
 from server.relay.visits import Visits
 from server.store.database import Database
@@ -192,13 +194,16 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     look = functools.partial(probe.ask_limits, config)
     guard = Guard(config.sign, database.limits, look, clock=clock)
     cooldowns = Cooldowns(database.cooldowns, clock, offline_s=config.rooms.offline_poll_s)
+    ended = EndedLives(database.lives, clock)
     try:
         await guard.load()
         await cooldowns.load()
+        await ended.load()
     except StoreUnavailable as error:
         raise StartupError(f"{config.database.path}: {error.detail}") from None
     visits = Visits(app[LOG], config.rooms.linger_s)
-    rooms = Rooms(config, app[TIKTOK], guard, app[EVENT_LOG], visits, cooldowns)
+    upstream = Upstream(app[TIKTOK], guard, ended)
+    rooms = Rooms(config, upstream, app[EVENT_LOG], visits, cooldowns)
     app[GUARD] = guard
     app[ROOMS] = rooms
     app[VISITS] = visits
@@ -209,6 +214,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
         await rooms.close()
         await guard.close()
         await cooldowns.close()
+        await ended.close()
         await visits.close()
 
 

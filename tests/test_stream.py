@@ -40,6 +40,8 @@ async def goes_on(creator: Creator, phone: Phone, text: str = "still here") -> N
         push_frame(b"not gzip", compression="gzip"),
         push_frame(gzip.compress(b"\0" * (9 << 20)), compression="gzip"),
         push_frame(gzip.compress(b"\xff\xff\xff"), compression="gzip"),
+        push_frame(gzip.compress(b"\0" * (8 << 20)), compression="gzip"),
+        push_frame(gzip.compress(b"\x0a\x00" * (4 << 20)), compression="gzip"),
         push_frame(b"", kind="hb"),
         push_frame(b"\xff\xff", kind="surprise"),
         msg_frame(fetch_result([])),
@@ -47,7 +49,8 @@ async def goes_on(creator: Creator, phone: Phone, text: str = "still here") -> N
         msg_frame(fetch_result([frames.Message("../../x", b"\xff", 2)])),
     ],
     ids=[
-        "garbage", "empty", "noise", "no gzip", "bomb", "bad result", "heartbeat", "unknown kind",
+        "garbage", "empty", "noise", "no gzip", "bomb", "zeros", "millions of messages",
+        "bad result", "heartbeat", "unknown kind",
         "no messages", "bad message", "unknown method",
     ],
 )  # fmt: skip
@@ -220,3 +223,112 @@ async def test_a_stream_from_the_sign_servers_own_socket_is_kept_and_flagged(
     await goes_on(creator, phone)
     assert creator.connections == 1
     assert "@anna is streamed by the sign server's fallback socket" in caplog.text
+
+
+async def test_a_large_frame_is_relayed_whole_and_in_order(
+    tiktok: TikTok, relay: LiveRelay
+) -> None:
+    creator, phone = await live(relay, tiktok)
+    texts = [str(number) for number in range(2000)]
+    await creator.send(*(frames.chat("fan", text) for text in texts))
+    await phone.expect("chat", message=texts[-1])
+    assert [frame["message"] for frame in phone.of("chat")] == texts
+    assert len(creator.acks) == 1
+
+
+async def test_a_refusal_right_after_connecting_is_never_told_as_live(
+    tiktok: TikTok, relay: LiveRelay
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.handshake = "close"
+    waits = []
+    for _ in range(3):
+        phone = await relay.phone_of("anna")
+        error = await phone.expect_error("connect_failed")
+        waits.append(error["retry_after"])
+        assert {frame["state"] for frame in phone.of("status")} == {"connecting"}
+        relay.rooms._cooldowns.lift("anna")
+    assert waits == [30, 60, 120], "it lasts, so it doubles"
+
+
+async def test_one_lie_of_tiktok_ends_no_live(tiktok: TikTok, relay: LiveRelay) -> None:
+    creator, phone = await live(relay, tiktok)
+    creator.script.html = ["not_found", "offline"]
+    creator.script.api = ["not_found"]
+    creator.reset()
+    await phone.expect("status", state="reconnecting")
+    await phone.expect_live()
+    await goes_on(creator, phone)
+    assert not phone.of("error")
+    assert [frame["state"] for frame in phone.of("status")].count("ended") == 0
+
+
+async def test_a_look_up_that_fails_once_while_waiting_is_not_told(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    relay = await serve(rooms={"offline_poll_s": 0.02})
+    creator = tiktok.creator("anna", live=True)
+    phone = await relay.phone_of("anna")
+    await phone.expect_live()
+    await creator.wait_connected()
+    creator.script.html = ["captcha", None, "not_found", "not_found"]
+    creator.script.api = ["captcha", "not_found", "not_found"]
+    await creator.end()
+    await phone.expect("status", state="waiting")
+    await creator.until(lambda: creator.lookups.html >= 6)
+    creator.go_live()
+    await phone.expect_live()
+    assert not phone.of("error")
+
+
+async def test_a_live_that_has_ended_is_not_signed_again_by_another_room_nor_after_a_restart(
+    tiktok: TikTok, serve: Serve
+) -> None:
+    rooms = {"linger_s": 0.0, "offline_poll_s": 0.02}
+    relay = await serve(rooms=rooms)
+    creator, phone = await live(relay, tiktok)
+    creator.script.html = "live"
+    creator.script.check_alive = "live"
+    await creator.end()
+    await phone.expect("status", state="ended")
+    await phone.close()
+    await creator.wait_gone()
+    for _ in range(2):
+        phone = await relay.phone_of("anna")
+        await phone.expect("status", state="waiting")
+        await creator.until(lambda seen=creator.lookups.html: creator.lookups.html > seen + 2)  # type: ignore[misc]
+        await relay.stop()
+        relay = await serve(rooms=rooms)
+    assert len(tiktok.sign.requests) == 1
+
+
+async def test_an_age_restricted_live_that_brings_nothing_is_told_as_that(
+    tiktok: TikTok, relay: LiveRelay
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.room_info = "age_restricted"
+    phone = await relay.phone_of("anna")
+    error = await phone.expect_error("age_restricted")
+    assert "retry_at" not in error
+    assert (phone.close_code, phone.close_reason) == (1008, "age_restricted")
+
+
+@pytest.mark.parametrize("room_info", ["no_data", "captcha", "500", "empty"])
+async def test_a_broken_room_info_is_no_age_restriction(
+    room_info: str, tiktok: TikTok, relay: LiveRelay
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.room_info = room_info
+    phone = await relay.phone_of("anna")
+    await phone.expect_live()
+    await creator.until(lambda: creator.lookups.room_info == 1)
+    await goes_on(creator, phone)
+
+
+async def test_an_attempt_to_connect_ends_within_its_time(tiktok: TikTok, serve: Serve) -> None:
+    relay = await serve(rooms={"connect_timeout_s": 0.5})
+    creator = tiktok.creator("anna", live=True)
+    creator.script.html = creator.script.api = "hang"
+    await (await relay.phone_of("anna")).expect_error("connect_failed")
+    tiktok.creator("boris", live=True).script.sign = "no_is_first"
+    await (await relay.phone_of("boris")).expect_error("connect_failed")

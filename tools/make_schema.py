@@ -71,8 +71,11 @@ WANTED: Final[dict[type, Wanted]] = {
     },
     ProtoMessageFetchResult: {
         "messages": {"method": 1, "payload": 1, "is_history": 1},
+        "cursor": 1,
         "internal_ext": 1,
+        "route_params": {"key": 1, "value": 1},
         "need_ack": 1,
+        "push_server": 1,
         "is_first": 1,
     },
     WebcastChatMessage: {
@@ -186,18 +189,17 @@ class _Builder:
         self, described: DescriptorProto, field_name: str, meta: Any, schema: Any, inner: Wanted
     ) -> None:
         """A map is a repeated message of key and value; a real map would refuse nothing we need."""
-        key, _ = meta.map_meta
+        key, value = meta.map_meta
         entry = described.nested_type.add(name=f"{field_name.title()}Pair")
         entry.field.add(
             name="key", number=1, label=_Field.LABEL_OPTIONAL, type=TYPES[key.proto_type]
         )
-        entry.field.add(
-            name="value",
-            number=2,
-            label=_Field.LABEL_OPTIONAL,
-            type=_Field.TYPE_MESSAGE,
-            type_name=self._name(schema.cls_by_field[f"{field_name}.value"], inner["value"]),
-        )
+        field = entry.field.add(name="value", number=2, label=_Field.LABEL_OPTIONAL)
+        if value.proto_type == "message":
+            field.type = _Field.TYPE_MESSAGE
+            field.type_name = self._name(schema.cls_by_field[f"{field_name}.value"], inner["value"])
+        else:
+            field.type = TYPES[value.proto_type]
         described.field.add(
             name=field_name,
             number=meta.number,

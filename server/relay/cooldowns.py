@@ -130,8 +130,14 @@ class Cooldowns:
             await self._noted(self._saved(keys))
         return told
 
+    def lift(self, creator: str) -> None:
+        """The creator is reached: phones may come in. Should it fail again at once, it lasts."""
+        failure = self._failures.get(_Key(creator, EVERYBODY))
+        if failure is not None:
+            failure.until = min(failure.until, self._clock.mono())
+
     def forget(self, creator: str) -> None:
-        """The creator is reached, or what caused the failure has changed."""
+        """The creator's stream goes on, or what caused the failure has changed."""
         if self._failures.pop(_Key(creator, EVERYBODY), None) is not None:
             work = self._noted(self._store.forget(creator, EVERYBODY))
             self._tasks.start(work, name=f"forget @{creator}")

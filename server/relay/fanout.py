@@ -47,6 +47,7 @@ class Fanout:
         self._todo: list[Outbox] = []
         self._blobs: dict[tuple[int, Group], bytes] = {}
         self._front = 0
+        self._front_id = 0
         self._spent_s = 0.0
         self._not_before = 0.0
         self._flush_handle: asyncio.Handle | None = None
@@ -100,10 +101,10 @@ class Fanout:
         A phone that is behind stays so: its own frame overtakes what it could not take in yet.
         """
         if outbox in self._phones and outbox not in self._behind:
-            self._write(outbox, self._ring.end)
+            self._write(outbox, self._ring.end, self._ring.last_id)
 
     def _begin(self) -> None:
-        self._front = self._ring.end
+        self._front, self._front_id = self._ring.end, self._ring.last_id
         self._blobs.clear()
         self._spent_s = 0.0
         self._todo = list(self._phones)
@@ -116,7 +117,7 @@ class Fanout:
         for _ in range(min(SLICE_PHONES, len(todo))):
             outbox = todo.pop()
             if outbox.cursor < front and outbox in phones and outbox not in behind:
-                self._write(outbox, front)
+                self._write(outbox, front, self._front_id)
         now = self._clock()
         self._spent_s += now - started
         if todo:
@@ -129,7 +130,7 @@ class Fanout:
         if self._front < self._ring.end:
             self.wake()
 
-    def _write(self, outbox: Outbox, front: int) -> None:
+    def _write(self, outbox: Outbox, front: int, front_id: int) -> None:
         if outbox.transport.is_closing():
             return
         if outbox.held > self._limits.lag_bytes or outbox.cursor < self._ring.begin:
@@ -137,7 +138,7 @@ class Fanout:
             return
         data = self._blob(outbox.cursor, front, outbox.group)
         outbox.cursor = front
-        outbox.last_id = self._ring.last_id
+        outbox.last_id = front_id
         if data:
             outbox.transport.write(data)
 

@@ -237,7 +237,7 @@ class Room:
         if state == "ended":
             self._tally = None
 
-    def outage(self) -> None:
+    def lose_stream(self) -> None:
         """The stream is lost: what it would have brought until it is back cannot be known."""
         self.set_state("reconnecting")
         gap = messages.wire(Gap(ts=_now_ms(), reason="upstream"))

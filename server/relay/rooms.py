@@ -21,15 +21,13 @@ from server.errors import (
 )
 from server.relay.cooldowns import Cooldowns
 from server.relay.eventlog import EventLog
-from server.relay.keeper import Keeper
+from server.relay.keeper import Keeper, Upstream
 from server.relay.notices import Notice, notice
 from server.relay.replay import Since
 from server.relay.ring import RingBudget
 from server.relay.room import Member, Room
 from server.relay.visits import Visits
 from server.tasks import TaskOwner
-from server.upstream.guard import Guard
-from server.upstream.tiktok import TikTok
 
 logger = logging.getLogger(__name__)
 
@@ -76,15 +74,13 @@ class Rooms:
     def __init__(
         self,
         config: Config,
-        tiktok: TikTok,
-        guard: Guard,
+        upstream: Upstream,
         log: EventLog,
         visits: Visits,
         cooldowns: Cooldowns,
     ) -> None:
         self._config = config
-        self._tiktok = tiktok
-        self._guard = guard
+        self._upstream = upstream
         self._log = log
         self._visits = visits
         self._budget = RingBudget()
@@ -158,7 +154,7 @@ class Rooms:
     def _may_try_own_key(self, standing: Notice, member: Member) -> bool:
         """What stands is the fault of other keys than this member's own."""
         of_keys = isinstance(standing.error, RateLimited) or standing.error.of_key
-        return of_keys and bool(member.key) and self._guard.usable(member.key)
+        return of_keys and bool(member.key) and self._upstream.guard.usable(member.key)
 
     def _open(self, creator: str) -> _Entry:
         if self._closing or len(self._rooms) >= self._config.rooms.max_rooms:
@@ -174,9 +170,9 @@ class Rooms:
         keeper = Keeper(
             room,
             self._config,
-            self._tiktok,
-            self._guard,
-            on_connected=lambda: self._cooldowns.forget(creator),
+            self._upstream,
+            on_connected=lambda: self._cooldowns.lift(creator),
+            on_proven=lambda: self._cooldowns.forget(creator),
         )
         loading = self._tasks.start(self._load(room), name=f"load @{creator}")
         entry = self._rooms[creator] = _Entry(room, keeper, loading)

@@ -13,6 +13,7 @@ from server.errors import StartupError, StoreUnavailable
 from server.store.cooldowns import CooldownStore
 from server.store.limits import LimitStore
 from server.store.link import Link
+from server.store.lives import LiveStore
 from server.store.log import LogStore
 from server.store.migrate import prepare
 from server.store.secretbox import SecretBox
@@ -32,6 +33,7 @@ class Database:
         self.log = LogStore(writer, reader)
         self.limits = LimitStore(limits)
         self.cooldowns = CooldownStore(limits)
+        self.lives = LiveStore(limits)
 
     @classmethod
     async def open(cls, path: Path, *, serving: bool) -> Self:

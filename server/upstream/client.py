@@ -10,9 +10,10 @@ tiktok.py does, in a thread.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, Protocol
 
 import httpx
 from TikTokLive.client.client import TikTokLiveClient
@@ -32,7 +33,7 @@ from server.upstream.envelope import (
     parse_fetch_result,
     parse_push_frame,
 )
-from server.upstream.http import Attempt, NotingTransport, tls_context
+from server.upstream.http import Attempt, NotingTransport, SignTransport, tls_context
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,21 @@ FALLBACK_SOCKET: Final = "ws-fallback"
 BLOCKED_STATUSES: Final = frozenset({200, 400})
 
 
+class Heard(Protocol):
+    """Who is told what comes; nothing of it may raise."""
+
+    def on_frame(self) -> None:
+        """A frame could be read, heartbeat replies included."""
+
+    def on_bad_frame(self) -> None:
+        """A frame could not be read."""
+
+    def on_result(self, result: Any) -> None:
+        """A fetch result. `.is_first` is the sign server's own answer; `.messages` each have
+        `.method`, `.payload`, `.is_history`.
+        """
+
+
 class WatchedProtocol(WebSocketClientProtocol):
     """Notes when bytes last came: the library notices no half-open connection."""
 
@@ -67,13 +83,12 @@ class WatchedProtocol(WebSocketClientProtocol):
 class _DecodingConnect(WebcastConnect):  # type: ignore[misc]
     """Yields what decode.py read in place of the library's messages; a bad frame is skipped."""
 
-    def __init__(self, *, initial_webcast_response: Any, **kwargs: Any) -> None:
+    def __init__(self, *, heard: Heard, initial_webcast_response: Any, **kwargs: Any) -> None:
+        self._heard = heard
         self.push_server = str(initial_webcast_response.push_server)
         if self.push_server.startswith("wss:"):
             kwargs["ssl"] = tls_context()
         super().__init__(initial_webcast_response=initial_webcast_response, **kwargs)
-        #: Frames that could not be read.
-        self.bad_frames = 0
 
     async def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
         try:
@@ -83,8 +98,9 @@ class _DecodingConnect(WebcastConnect):  # type: ignore[misc]
                 self._ws_options: dict[str, str] | None = _within_bounds(options)
                 yield None, self._initial_response
                 async for data in protocol:
-                    read = self._read(data)
-                    if read is not None:
+                    for number, read in enumerate(self._parts(data)):
+                        if number:  # others have their turn between the slices of a large frame
+                            await asyncio.sleep(0)
                         yield read
         except InvalidStatusCode as error:
             if error.status_code in BLOCKED_STATUSES:
@@ -94,16 +110,16 @@ class _DecodingConnect(WebcastConnect):  # type: ignore[misc]
             self._ws = None
             self._ws_options = None
 
-    def _read(self, data: bytes | str) -> tuple[Any, Any] | None:
+    def _parts(self, data: bytes | str) -> Iterator[tuple[Any, Any]]:
         try:
             frame = parse_push_frame(data.encode() if isinstance(data, str) else data)
-            if frame.payload_type != "msg":
-                return None
-            return frame, parse_fetch_result(frame)
+            self._heard.on_frame()
+            if frame.payload_type == "msg":
+                for part in parse_fetch_result(frame):
+                    yield frame, part
         except BadFrame as error:
-            self.bad_frames += 1
+            self._heard.on_bad_frame()
             logger.debug("Bad frame from TikTok skipped: %s", error)
-            return None
 
 
 class _DecodingProxyConnect(_DecodingConnect, WebcastProxyConnect):  # type: ignore[misc]
@@ -123,11 +139,7 @@ def _within_bounds(options: dict[str, str]) -> dict[str, str]:
 
 
 class RelayClient(TikTokLiveClient):  # type: ignore[misc]
-    """One connection to one creator. `on_result` is called with every fetch result, at once.
-
-    A result has `.is_first` (the sign server's first answer, which carries TikTok's history) and
-    `.messages`, each with `.method` and `.payload`.
-    """
+    """One connection to one creator; `heard` is told at once what comes."""
 
     def __init__(
         self,
@@ -136,10 +148,10 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
         *,
         key: str,
         attempt: Attempt,
-        on_result: Callable[[Any], None],
+        heard: Heard,
     ) -> None:
         self.protocol: WatchedProtocol | None = None
-        self._on_result = on_result
+        self._heard = heard
         super().__init__(
             creator,
             ws_proxy=httpx.Proxy(config.tiktok.ws_proxy) if config.tiktok.ws_proxy else None,
@@ -154,7 +166,8 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
         prepare_web(self.web, config, attempt)
         ws: WebcastWSClient = self._ws
         proxied = ws._ws_proxy is not None
-        ws._connect_generator_class = _DecodingProxyConnect if proxied else _DecodingConnect
+        kind = _DecodingProxyConnect if proxied else _DecodingConnect
+        ws._connect_generator_class = functools.partial(kind, heard=heard)
         ws.send_ack = self._send_ack
 
     def _create_protocol(self, *args: Any, **kwargs: Any) -> WatchedProtocol:
@@ -167,7 +180,7 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
 
     async def _parse_webcast_response(self, webcast_response: Any) -> AsyncIterator[Any]:
         """Hand the result over; the library emits nothing itself."""
-        self._on_result(webcast_response)
+        self._heard.on_result(webcast_response)
         return
         yield
 
@@ -223,7 +236,7 @@ def prepare_web(web: TikTokWebClient, config: Config, attempt: Attempt) -> None:
             base_url=config.sign.url,
             headers=headers,
             timeout=config.sign.timeout_s,
-            transport=NotingTransport(attempt, "sign", proxy=config.tiktok.web_proxy),
+            transport=SignTransport(attempt, proxy=config.tiktok.web_proxy),
             trust_env=False,
         )
     )

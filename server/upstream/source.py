@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 
 #: The first result must follow the signature within this; without `is_first` it never comes.
 FIRST_RESULT_TIMEOUT_S: Final = 10.0
+#: TikTok answers at once when it lets us in; a connection that it ends before was refused.
+PROOF_TIMEOUT_S: Final = 1.0
+#: Results kept meanwhile.
+MAX_HELD: Final = 100
+#: The variant of a failure that was TikTok's no.
+REFUSED: Final = "refused"
 #: Heartbeats are answered: no bytes for this many intervals is a dead socket.
 SILENT_INTERVALS: Final = 3
 MAX_SILENCE_S: Final = 45.0
@@ -57,21 +63,23 @@ class Source:
         self._on_opened = on_opened
         self._on_received = on_received
         self._attempt = Attempt()
-        self._client = RelayClient(
-            config, creator, key=key, attempt=self._attempt, on_result=self._on_result
-        )
+        self._client = RelayClient(config, creator, key=key, attempt=self._attempt, heard=self)
         quiet_library_loggers()
         self._tasks = TaskOwner(f"source @{creator}")
         self._stream: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
+        self._proved = asyncio.Event()
         self._opened_at = 0.0
         #: When a frame with messages last came (monotonic seconds).
         self.heard_at = 0.0
         #: TikTok has said that the live is over.
         self.ended = False
-        #: Messages of a relayed kind that could not be read.
-        self.bad_messages = 0
-        self._heard_events = False
+        #: Frames, and messages of a relayed kind, that could not be read.
+        self.bad_frames = self.bad_messages = 0
+        #: Something has happened in the live.
+        self.heard_events = False
+        self._open = False
+        self._held: list[Sequence[Received]] = []
 
     @property
     def signature_unspent(self) -> bool:
@@ -83,20 +91,25 @@ class Source:
         """The stream comes from the sign server's own socket, which may withhold events."""
         return self._client.falls_back
 
-    async def open(self) -> None:
-        """Sign, connect, and wait for the first result. Raises AppError; close() in any case."""
-        self._stream = await self._start()
-        first = self._tasks.start(self._first_result(), name="first result")
-        await asyncio.wait(
-            {self._stream, first},
-            timeout=FIRST_RESULT_TIMEOUT_S,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+    async def open(self, timeout_s: float) -> None:
+        """Sign, connect, and wait until TikTok lets us in. Raises AppError; close() in any case."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        self._stream = await self._start(timeout_s)
+        await self._either(self._first, min(deadline, self._soon(FIRST_RESULT_TIMEOUT_S)))
         if not self._first.is_set():
             if self._stream.done():
                 raise self._error(_outcome(self._stream), Stage.PUSH)
             raise self._error(TimeoutError("no first result"), Stage.PUSH)
+        # Where nothing comes at all, the stream is watched as a silent one.
+        await self._either(self._proved, self._soon(PROOF_TIMEOUT_S))
+        if self._stream.done() and not self._proved.is_set():
+            raise self._refused(_outcome(self._stream))
         self._opened_at = self.heard_at = time.monotonic()
+        self._open = True
+        self._on_opened()
+        held, self._held = self._held, []
+        for received in held:
+            self._relay(received)
 
     async def run(self) -> AppError | None:
         """Wait for the end: None when TikTok has ended the live, else why the stream was lost."""
@@ -110,8 +123,8 @@ class Source:
             return None
         error = _outcome(self._stream)
         lasted_s = time.monotonic() - self._opened_at
-        if error is None and lasted_s < REFUSED_WITHIN_S and not self._heard_events:
-            return ConnectFailed("closed at once: refused", variant="refused")
+        if error is None and lasted_s < REFUSED_WITHIN_S and not self.heard_events:
+            return self._refused(error)
         return self._error(error, Stage.PUSH)
 
     async def close(self) -> None:
@@ -129,11 +142,10 @@ class Source:
         self._abort()
         await self._client.release()
 
-    async def _start(self) -> asyncio.Task[None]:
+    async def _start(self, timeout_s: float) -> asyncio.Task[None]:
         """Run the library's start() under our deadline: its sign request has none that holds."""
         work = self._tasks.start(self._guarded_start(), name="start")
-        deadline = min(self._config.sign.timeout_s + 1.0, self._config.rooms.connect_timeout_s)
-        await asyncio.wait({work}, timeout=deadline)
+        await asyncio.wait({work}, timeout=min(self._config.sign.timeout_s + 1.0, timeout_s))
         if not work.done():
             work.cancel()
             await asyncio.wait({work}, timeout=CLOSE_GRACE_S)
@@ -153,14 +165,31 @@ class Source:
             return error
         return stream
 
-    async def _first_result(self) -> None:
-        await self._first.wait()
+    async def _either(self, event: asyncio.Event, deadline: float) -> None:
+        """Wait for an event, the stream's end, or a time of the loop's clock."""
+        waiting = self._tasks.start(_wait_for(event), name="event")
+        timeout = max(0.0, deadline - asyncio.get_running_loop().time())
+        done_first = asyncio.FIRST_COMPLETED
+        if self._stream is not None:
+            await asyncio.wait({self._stream, waiting}, timeout=timeout, return_when=done_first)
+        waiting.cancel()
 
-    def _on_result(self, result: Any) -> None:
+    def _soon(self, seconds: float) -> float:
+        return asyncio.get_running_loop().time() + seconds
+
+    def on_frame(self) -> None:
+        """TikTok has let us in: it answers."""
+        self._proved.set()
+
+    def on_bad_frame(self) -> None:
+        """A frame could not be read."""
+        self.bad_frames += 1
+
+    def on_result(self, result: Any) -> None:
         """Decode one fetch result; never raises, for that would end the library's task."""
         first = bool(result.is_first)
         received: list[Received] = []
-        for message in result.messages:
+        for message in self._attempt.history if first else result.messages:
             try:
                 item = decode.decode(message.method, message.payload)
             except decode.BadPayload:
@@ -173,19 +202,22 @@ class Source:
             self._first.set()
         news = [item.event for item in received if not item.history]
         if news:
-            self._heard_events = True
+            self.heard_events = True
         if any(isinstance(event, Control) and event.change == "ended" for event in news):
             self.ended = True
-        try:
-            if first:
-                # At once: what follows may be read before whoever waits in open() has its turn.
-                self._on_opened()
-            self._on_received(received)
-        except Exception:
-            logger.exception("A frame of @%s could not be relayed", self._creator)
+        if self._open:
+            self._relay(received)
+        elif len(self._held) < MAX_HELD:
+            self._held.append(received)
         if self.ended and self._stream is not None:
             # Not the library's own disconnect(): against a silent peer it takes 30 s.
             self._stream.cancel()
+
+    def _relay(self, received: Sequence[Received]) -> None:
+        try:
+            self._on_received(received)
+        except Exception:
+            logger.exception("A frame of @%s could not be relayed", self._creator)
 
     def _silent_for(self) -> float:
         protocol = self._client.protocol
@@ -201,6 +233,12 @@ class Source:
         if protocol is not None and protocol.transport is not None:
             protocol.transport.abort()
 
+    def _refused(self, error: BaseException | None) -> AppError:
+        """TikTok has ended the connection at once; without an error that is a no as well."""
+        if error is None:
+            return ConnectFailed("closed at once: refused", variant=REFUSED)
+        return self._error(error, Stage.PUSH)
+
     def _error(self, error: BaseException | None, stage: Stage) -> AppError:
         failure = classify(error, stage, self._attempt.answers, now=time.time())
         if stage is Stage.SIGN and isinstance(failure, ConnectFailed):
@@ -210,3 +248,7 @@ class Source:
 
 def _outcome(task: asyncio.Task[None]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
+
+
+async def _wait_for(event: asyncio.Event) -> None:
+    await event.wait()

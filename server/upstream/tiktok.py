@@ -42,11 +42,16 @@ class TikTok:
         """Stop; sources are closed by their rooms."""
         await self._tasks.close()
 
-    async def live_room_id(self, creator: str) -> int:
+    async def live_room_id(self, creator: str, *, timeout_s: float) -> int:
         """See lookups.live_room_id."""
         await self._loaded()
-        room_id: int = await self._lookups.live_room_id(self._config, creator)
+        room_id: int = await self._lookups.live_room_id(self._config, creator, timeout_s=timeout_s)
         return room_id
+
+    async def check_age(self, room_id: int) -> None:
+        """See lookups.check_age."""
+        await self._loaded()
+        await self._lookups.check_age(self._config, room_id)
 
     async def still_live(self, room_id: int) -> bool:
         """See lookups.still_live."""

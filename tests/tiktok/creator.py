@@ -34,7 +34,8 @@ class Script:
     check_alive: the same without "not_found", and "empty_list", "false".
     room_info: the same, and "age_restricted", "no_data" (a 500 that TikTokLive takes for 18+).
     handshake: 200, 400, 403, 429 or any status, "hang", "reset", "refused" (a dead port in the
-    next signed URL). sign: as SignServer.script, for this creator's rooms only.
+    next signed URL), "close" (1000, right after it). sign: as SignServer.script, for this
+    creator's rooms only.
     A list is consumed one a request; anything else stays until it is changed.
     """
 

@@ -39,8 +39,10 @@ class PushSocket:
             protocols=("echo-protocol",), autoping=False, autoclose=False, compress=False
         )
 
-    async def serve(self, request: web.Request, ping_interval: str) -> web.WebSocketResponse:
-        """Shake hands and answer the client until the connection ends."""
+    async def serve(
+        self, request: web.Request, ping_interval: str, *, refuse: bool = False
+    ) -> web.WebSocketResponse:
+        """Shake hands and answer the client until the connection ends; `refuse` ends it at once."""
         self._ws.headers["Handshake-Options"] = f"ping-interval={ping_interval}"
         self._ws.headers["Handshake-Status"] = "0"
         await self._ws.prepare(request)
@@ -48,9 +50,11 @@ class PushSocket:
         self.creator.connections += 1
         self.creator.changed()
         try:
+            if refuse:
+                await self.say_close(WSCloseCode.OK)
             # receive(), for iterating hides the client's close frame, which has to be answered
             while (message := await self._ws.receive()).type not in ENDS:
-                if message.type is WSMsgType.BINARY and not self.stalled:
+                if message.type is WSMsgType.BINARY and not self.stalled and not refuse:
                     await self._received(message.data)
             if message.type is WSMsgType.CLOSE and not self.stalled:
                 await self._leave(message.data)
@@ -165,7 +169,8 @@ class PushServer:
             return web.Response(
                 status=script, headers={"Handshake-Msg": creator.script.handshake_msg}
             )
-        if isinstance(script, str) and script != "refused":
+        if isinstance(script, str) and script not in ("refused", "close"):
             return await trouble(request, script, closing=self._closing, drip_s=self._drip_s)
         ping_interval = creator.script.ping_interval or f"{self._ping_interval:g}"
-        return await PushSocket(creator, int(room_id), request).serve(request, ping_interval)
+        socket = PushSocket(creator, int(room_id), request)
+        return await socket.serve(request, ping_interval, refuse=script == "close")

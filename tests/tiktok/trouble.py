@@ -1,6 +1,7 @@
 """Trouble: the ways in which any HTTP answer can go wrong, whoever gives it."""
 
 import asyncio
+import gzip
 import socket
 import struct
 from typing import Final
@@ -13,7 +14,14 @@ CAPTCHA_PAGE: Final = """<!DOCTYPE html><html><head><title>Security check</title
 ERROR_PAGE: Final = "<html><body><h1>{status}</h1><hr>nginx</body></html>"
 FORBIDDEN: Final = {"message": "forbidden", "data": {}, "status_code": 10221}
 
-Troubles = ("captcha", "empty", "500", "502", "403", "redirect", "hang", "drip", "reset")
+#: 64 MiB in 64 KiB, and that once more: a client that unpacks without a bound feels it.
+BOMB: Final = gzip.compress(b"\0" * (64 << 20), 9)
+DOUBLE_BOMB: Final = gzip.compress(BOMB, 9)
+
+Troubles = (
+    "captcha", "empty", "500", "502", "403", "redirect", "hang", "drip", "reset", "bomb",
+    "double_bomb",
+)  # fmt: skip
 
 
 async def trouble(
@@ -39,6 +47,10 @@ async def trouble(
             return await _drip(request, closing, drip_s)
         case "reset":
             return reset(request)
+        case "bomb":
+            return web.Response(body=BOMB, headers={"Content-Encoding": "gzip"})
+        case "double_bomb":
+            return web.Response(body=DOUBLE_BOMB, headers={"Content-Encoding": "gzip, gzip"})
     raise ValueError(f"unknown trouble {kind!r}, not one of {Troubles}")
 
 

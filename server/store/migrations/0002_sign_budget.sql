@@ -45,3 +45,9 @@ CREATE TABLE cooldowns (
     until   INTEGER NOT NULL,
     PRIMARY KEY (creator, user_id)
 ) STRICT, WITHOUT ROWID;
+
+-- TikTok's ids of lives that are over, and until when they are not believed to be live.
+CREATE TABLE ended_lives (
+    room_id INTEGER PRIMARY KEY,
+    until   INTEGER NOT NULL
+) STRICT;
