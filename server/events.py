@@ -8,9 +8,12 @@ no default and are always there. Ids are strings, because JavaScript loses integ
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
+
+#: The largest integer that JavaScript holds.
+MAX_NUMBER: Final = (1 << 53) - 1
 
 
 class Frame(

@@ -66,6 +66,18 @@ def test_a_late_copy_of_a_counted_step_is_no_gift() -> None:
     assert combos.step(step(2), 1) == []
 
 
+def test_combos_without_a_group_are_each_counted_from_their_own_beginning() -> None:
+    combos = Combos(IDLE_S)
+    counted, names = [], []
+    for total in (3, 2, 5):
+        for count in range(1, total + 1):
+            out = combos.step(step(count, group="0", ends=count == total), 0)
+        counted += final_counts(out)
+        names.append(out[-1].gift.combo)
+    assert counted == [3, 2, 5]
+    assert len(set(names)) == 3
+
+
 def test_gifts_of_other_viewers_groups_and_guests_are_apart() -> None:
     combos = Combos(IDLE_S)
     for other in (step(2), step(2, user="2"), step(2, group="h"), step(2, to="guest")):

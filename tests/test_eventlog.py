@@ -21,8 +21,7 @@ async def live(relay: LiveRelay, tiktok: TikTok) -> tuple[Creator, Phone]:
 async def refuse_writes(relay: LiveRelay) -> None:
     """Make the log's database full."""
     connection = relay.log._writer._connection
-    cursor = await connection.execute("PRAGMA page_count")
-    (pages,) = await cursor.fetchone()
+    ((pages,),) = await connection.execute_fetchall("PRAGMA page_count")
     await connection.execute(f"PRAGMA max_page_count = {pages}")
 
 

@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from server.events import Gift, GiftStep
+from server.events import MAX_NUMBER, Gift, GiftStep
 
+#: TikTok's group of a combo that has none: all of a viewer's combos of that gift then look alike.
+NO_GROUP: Final = "0"
 #: Combos a room follows or remembers at once; the oldest is finished, or forgotten, beyond it.
 MAX_COMBOS: Final = 4096
 
@@ -74,6 +76,9 @@ class Combos:
         combo.touched_at = now
         if step.ends:
             out.append(self._finish(key))
+            if key.group == NO_GROUP:
+                # The next combo has the same key and begins at one again.
+                self._count(key, 0, combo.turn)
         elif grew:
             gift = _gift(step, combo.total - combo.base, combo=_name(key, combo.turn))
             out.append(Counted(gift, step_only=True))
@@ -93,9 +98,9 @@ class Combos:
     def recall(self, gift: Gift) -> None:
         """Know a combo that was counted before a restart: its steps may be told once more."""
         group, turn = _read_name(gift)
-        if group is None:
+        if group in (None, NO_GROUP):
             return
-        key = Key(gift.user_id or gift.username, gift.gift_id, group, gift.to)
+        key = Key(gift.user_id or gift.username, gift.gift_id, group or "", gift.to)
         before, _ = self._counted.get(key, (0, 0))
         self._count(key, before + gift.count, turn)
 
@@ -140,7 +145,7 @@ def _gift(step: GiftStep, count: int, *, combo: str = "", final: bool = False) -
         gift_id=step.gift_id,
         gift_name=step.gift_name,
         count=count,
-        diamonds=step.unit_diamonds * count,
+        diamonds=min(step.unit_diamonds * count, MAX_NUMBER),
         picture=step.picture,
         to=step.to,
         combo=combo,

@@ -32,8 +32,9 @@ BATCH_INTERVAL_S: Final = 0.25
 RECENT_ENTRIES: Final = 2000
 PENDING_ENTRIES: Final = 20_000
 RETRY_S: Final = 1.0
-#: One durable reservation lasts long at any rate of events, and costs one commit.
-ID_BLOCK: Final = 100_000
+#: Ids reserved at once. A block lasts for hours of a disk that refuses, at any rate of events; past
+#: its end a crash could make ids come again.
+ID_BLOCK: Final = 10_000_000
 PRUNE_INTERVAL_S: Final = 600.0
 
 #: Errors that a phone causes itself; nobody on call need look.
@@ -176,6 +177,17 @@ class EventLog:
         return await self._store.user_page(
             user_id, before=before, limit=limit, types=types, left_at=left_at
         )
+
+    async def forget_user(self, user_id: int) -> None:
+        """A user was deleted, by this process or another: what was told to them goes too.
+
+        Raises StoreUnavailable.
+        """
+        for kept in (self._pending, self._recent):
+            rows = [record for record in kept if record.user_id != user_id]
+            kept.clear()
+            kept.extend(rows)
+        await self._store.forget_user(user_id)
 
     def subscribe(self, tell: Callable[[Entry], None]) -> Callable[[], None]:
         """Call `tell` with every new entry, at once; it must not wait, raise or log."""

@@ -107,6 +107,11 @@ class Room:
         """The phones, in order of arrival."""
         return list(self._members.values())
 
+    @property
+    def empty(self) -> bool:
+        """Nobody is here, and nobody is about to be."""
+        return not self._members and self._expected == 0
+
     def expect(self, count: int) -> None:
         """A phone is about to join (+1), or has (-1): do not close under its feet."""
         self._expected += count
@@ -161,7 +166,7 @@ class Room:
         ]
 
     def _linger_or_stay(self) -> None:
-        wanted = bool(self._members) or self._expected > 0 or self.closed
+        wanted = not self.empty or self.closed
         if wanted and self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None

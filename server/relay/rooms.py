@@ -11,6 +11,7 @@ import msgspec
 from server.config import Config
 from server.errors import (
     AppError,
+    CreatorNotFound,
     Internal,
     PremiumRequired,
     RateLimited,
@@ -138,6 +139,20 @@ class Rooms:
             entry.running = self._tasks.start(self._keep(entry), name=f"keep @{creator}")
         return entry.room
 
+    async def standing(self, creator: str) -> tuple[str, int]:
+        """(epoch, newest id) of a creator's log, for a phone that is in no room.
+
+        Raises StoreUnavailable.
+        """
+        epoch = await self._log.epoch(creator) if creator else ""
+        return epoch, self._log.last_id
+
+    def look_again(self, creator: str) -> None:
+        """A user says that this is the name: that TikTok did not know it is forgotten."""
+        standing = self._cooldowns.current(creator)
+        if standing is not None and isinstance(standing.error, CreatorNotFound):
+            self._cooldowns.forget(creator)
+
     def settings_changed(self, creator: str) -> None:
         """A key or a setting was changed that may mend what stands against a creator."""
         self._cooldowns.forget_settings(creator)
@@ -157,7 +172,7 @@ class Rooms:
         return of_keys and bool(member.key) and self._upstream.guard.usable(member.key)
 
     def _open(self, creator: str) -> _Entry:
-        if self._closing or len(self._rooms) >= self._config.rooms.max_rooms:
+        if self._closing or not self._has_place():
             raise Refused(notice(ServerFull("max_rooms"), creator=creator))
         room = Room(
             creator,
@@ -178,14 +193,28 @@ class Rooms:
         entry = self._rooms[creator] = _Entry(room, keeper, loading)
         return entry
 
+    def _has_place(self) -> bool:
+        """Whether one more room may open; a room that nobody watches gives way."""
+        if len(self._rooms) < self._config.rooms.max_rooms:
+            return True
+        empty = next((entry for entry in self._rooms.values() if entry.room.empty), None)
+        if empty is None:
+            return False
+        self._close_empty(empty.room)
+        return True
+
     async def _load(self, room: Room) -> Notice | None:
         try:
             await room.load()
+            return None
         except StoreUnavailable as error:
-            told = await self._told(room, error)
-            self._forget(room)
-            return told
-        return None
+            failure: AppError = error
+        except Exception:
+            logger.exception("Room @%s could not be loaded", room.creator)
+            failure = Internal("loading")
+        told = await self._told(room, failure)
+        self._forget(room)
+        return told
 
     async def _keep(self, entry: _Entry) -> None:
         """Run the keeper; when it fails, tell the room and let it go."""

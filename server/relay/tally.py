@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.events import Chat, Follow, Gift, Like, LiveEvent, Share, Viewer
+from server.events import MAX_NUMBER, Chat, Follow, Gift, Like, LiveEvent, Share, Viewer
 from server.relay.messages import Gifter, Summary
 
 TOP_GIFTERS: Final = 5
@@ -48,7 +48,7 @@ class Tally:
         known = self._gifters.get(key)
         if known is None and len(self._gifters) >= MAX_GIFTERS:
             return
-        diamonds = gift.diamonds + (known.diamonds if known else 0)
+        diamonds = min(gift.diamonds + (known.diamonds if known else 0), MAX_NUMBER)
         self._gifters[key] = Gifter(user=gift.user, username=gift.username, diamonds=diamonds)
 
     def summary(self, now: float) -> Summary:
@@ -57,9 +57,9 @@ class Tally:
         return Summary(
             duration_s=int(now - self._started_at),
             chats=self._chats,
-            gifts=self._gifts,
-            diamonds=self._diamonds,
-            likes=max(self._likes, self._likes_total),
+            gifts=min(self._gifts, MAX_NUMBER),
+            diamonds=min(self._diamonds, MAX_NUMBER),
+            likes=min(max(self._likes, self._likes_total), MAX_NUMBER),
             follows=self._follows,
             shares=self._shares,
             peak_viewers=self._peak,

@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from server.errors import StartupError, StoreUnavailable
 from server.store.cooldowns import CooldownStore
@@ -20,16 +20,19 @@ from server.store.secretbox import SecretBox
 from server.store.sessions import Sessions
 from server.store.users import Users
 
+#: Each has a connection of its own: one that waits for a lock or a slow query holds up no other.
+ROLES: Final = ("settings", "settings reader", "log writer", "log reader", "limits")
+
 
 class Database:
-    """An open database. Settings, log writer, readers and sign budget have a connection each."""
+    """An open database: what is in it, by subject."""
 
     def __init__(self, links: Sequence[Link], box: SecretBox, lock: int | None) -> None:
-        settings, writer, reader, limits = self._links = tuple(links)
+        settings, settings_reader, writer, reader, limits = self._links = tuple(links)
         self._reader = reader
         self._lock = lock
-        self.users = Users(settings, box)
-        self.sessions = Sessions(settings)
+        self.users = Users(settings, settings_reader, box)
+        self.sessions = Sessions(settings, settings_reader)
         self.log = LogStore(writer, reader)
         self.limits = LimitStore(limits)
         self.cooldowns = CooldownStore(limits)
@@ -45,7 +48,7 @@ class Database:
         lock = _lock(path) if serving else None
         links: list[Link] = []
         try:
-            for role in ("settings", "log writer", "reader", "limits"):
+            for role in ROLES:
                 links.append(await Link.open(path, role))
         except StoreUnavailable as error:
             for link in links:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +27,8 @@ class Link:
     def __init__(self, connection: aiosqlite.Connection, role: str) -> None:
         self._connection = connection
         self._writing = asyncio.Lock()
+        #: Pragmas as they were set last.
+        self._pragmas: dict[str, str | int] = {}
         self._tasks = TaskOwner(f"database {role}")
 
     @classmethod
@@ -74,19 +75,32 @@ class Link:
     async def _transaction(
         self, work: Callable[[aiosqlite.Connection], Awaitable[T]], *, durable: bool
     ) -> T | _Failed:
-        async with self._writing:
-            try:
-                if durable:
-                    await self._connection.execute("PRAGMA synchronous = FULL")
-                return await self._committed(work)
-            except (sqlite3.Error, ValueError) as error:
-                return _Failed(_translated(error))
-            except RefusedWrite as refusal:
-                return _Failed(refusal)
-            finally:
-                if durable:
-                    with suppress(sqlite3.Error, ValueError):
-                        await self._connection.execute("PRAGMA synchronous = NORMAL")
+        begun = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(BUSY_TIMEOUT_S):
+                await self._writing.acquire()
+        except TimeoutError:
+            return _Failed(StoreUnavailable(f"others write for more than {BUSY_TIMEOUT_S:.0f} s"))
+        waited_s = asyncio.get_running_loop().time() - begun
+        try:
+            await self._pragma(synchronous="FULL" if durable else "NORMAL")
+            # Waiting for each other and for other processes is one wait; in whole seconds, so that
+            # it seldom has to be set.
+            await self._pragma(busy_timeout=int(BUSY_TIMEOUT_S - waited_s) * 1000)
+            return await self._committed(work)
+        except (sqlite3.Error, ValueError) as error:
+            return _Failed(_translated(error))
+        except RefusedWrite as refusal:
+            return _Failed(refusal)
+        finally:
+            self._writing.release()
+
+    async def _pragma(self, **values: str | int) -> None:
+        """Set what is not set yet."""
+        for name, value in values.items():
+            if self._pragmas.get(name) != value:
+                await self._connection.execute(f"PRAGMA {name} = {value}")
+                self._pragmas[name] = value
 
     async def _committed(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         await self._connection.execute("BEGIN IMMEDIATE")

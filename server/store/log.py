@@ -67,6 +67,14 @@ class LogStore:
 
         await self._writer.write(work)
 
+    async def forget_user(self, user_id: int) -> None:
+        """Delete what one user was told."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            await connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,))
+
+        await self._writer.write(work)
+
     async def reserve_ids(self, count: int) -> int:
         """The first of `count` ids that nobody was ever given; the disk has it on return."""
 

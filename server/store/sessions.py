@@ -24,8 +24,9 @@ MAX_PASSWORD: Final = 1024
 class Sessions:
     """Who may look at the console. Methods raise StoreUnavailable."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, reader: Link) -> None:
         self._link = link
+        self._reader = reader
         self._hasher = PasswordHasher()
         # Argon2 takes 64 MiB and tens of milliseconds on purpose: one at a time is enough.
         self._hashing = asyncio.Lock()
@@ -81,7 +82,7 @@ class Sessions:
 
     async def find(self, token: str) -> bool:
         """Whether a token is a session's that has not ended."""
-        row = await self._link.row(
+        row = await self._reader.row(
             "SELECT expires_at FROM console_sessions WHERE token_hash = ?",
             (codes.token_hash(token),),
         )
@@ -98,7 +99,7 @@ class Sessions:
         await self._link.write(work)
 
     async def _password_hash(self) -> str:
-        row = await self._link.row("SELECT value FROM meta WHERE key = 'password'")
+        row = await self._reader.row("SELECT value FROM meta WHERE key = 'password'")
         return str(row[0]) if row else ""
 
     def _matches(self, hashed: str, password: str) -> bool:

@@ -43,8 +43,9 @@ class UserUnknown(Unauthorized, RefusedWrite):
 class Users:
     """The users table and what hangs on it. Methods raise StoreUnavailable."""
 
-    def __init__(self, link: Link, box: SecretBox) -> None:
+    def __init__(self, link: Link, reader: Link, box: SecretBox) -> None:
         self._link = link
+        self._reader = reader
         self._box = box
 
     async def create(self, name: str, tiktok_username: str = "") -> User:
@@ -62,12 +63,12 @@ class Users:
 
     async def get(self, user_id: int) -> User | None:
         """One user."""
-        row = await self._link.row(f"SELECT {_COLUMNS} FROM users WHERE user_id = ?", (user_id,))
+        row = await self._reader.row(f"SELECT {_COLUMNS} FROM users WHERE user_id = ?", (user_id,))
         return User(*row) if row else None
 
     async def all(self) -> list[User]:
         """Every user, oldest first."""
-        rows = await self._link.rows(f"SELECT {_COLUMNS} FROM users ORDER BY user_id")
+        rows = await self._reader.rows(f"SELECT {_COLUMNS} FROM users ORDER BY user_id")
         return [User(*row) for row in rows]
 
     async def delete(self, user_id: int) -> bool:
@@ -97,7 +98,7 @@ class Users:
 
     async def sign_key(self, user_id: int) -> str:
         """The own EulerStream key, "" when there is none."""
-        row = await self._link.row("SELECT sign_key FROM users WHERE user_id = ?", (user_id,))
+        row = await self._reader.row("SELECT sign_key FROM users WHERE user_id = ?", (user_id,))
         return self._box.open(row[0], str(user_id)) if row and row[0] else ""
 
     async def _update(self, user_id: int, **values: Any) -> User:
@@ -137,12 +138,12 @@ class Users:
     async def find_token(self, token: str) -> TokenOwner | None:
         """Whose a token is."""
         hashed = codes.token_hash(token)
-        row = await self._link.row("SELECT user_id FROM tokens WHERE token_hash = ?", (hashed,))
+        row = await self._reader.row("SELECT user_id FROM tokens WHERE token_hash = ?", (hashed,))
         return TokenOwner(row[0], hashed) if row else None
 
     async def token_hashes(self) -> set[bytes]:
         """Every token that is valid now, as stored."""
-        return {row[0] for row in await self._link.rows("SELECT token_hash FROM tokens")}
+        return {row[0] for row in await self._reader.rows("SELECT token_hash FROM tokens")}
 
     async def revoke_token(self, token_hash: bytes) -> bool:
         """End one token; False when it had ended before."""
@@ -180,12 +181,12 @@ class Users:
 
     async def paired(self, user_id: int) -> bool:
         """Whether a pairing code of the user was ever used."""
-        row = await self._link.row("SELECT paired FROM users WHERE user_id = ?", (user_id,))
+        row = await self._reader.row("SELECT paired FROM users WHERE user_id = ?", (user_id,))
         return bool(row and row[0])
 
     async def revision(self) -> int:
         """Grows with every change of users and tokens, by any process."""
-        row = await self._link.row("SELECT value FROM meta WHERE key = 'revision'")
+        row = await self._reader.row("SELECT value FROM meta WHERE key = 'revision'")
         return int(row[0]) if row else 0
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from google.protobuf.message import DecodeError
 
 from server.events import (
+    MAX_NUMBER,
     BattleStep,
     Chat,
     Control,
@@ -40,8 +41,6 @@ URL_CHARS: Final = 2048
 #: Emotes in one chat message, sides of one battle.
 MAX_EMOTES: Final = 50
 MAX_SIDES: Final = 16
-#: The largest integer that JavaScript holds.
-MAX_NUMBER: Final = (1 << 53) - 1
 
 # TikTok's enums: BadgeSceneType, MemberMessageAction, LinkMicBattleBattleAction, ControlAction,
 # EnvelopeDisplay, BarrageMessageBarrageType.

@@ -147,6 +147,7 @@ async def set_tiktok_username(request: web.Request) -> web.Response:
     body = await read_json(request, UsernameRequest)
     username = normalise(body.tiktok_username)
     user = await request.app[USERS].set_tiktok_username(owner.user_id, username)
+    request.app[ROOMS].look_again(username)
     await request.app[PHONES].user_changed(owner.user_id)
     return _json(_me(request, user))
 

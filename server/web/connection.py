@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
 from server.errors import (
@@ -26,6 +26,7 @@ from server.relay.room import Member, Room
 from server.relay.rooms import Refused
 from server.tasks import TaskOwner
 from server.usernames import normalise
+from server.web.manners import Manners
 from server.web.options import PhoneOptions
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ MAX_FRAME_BYTES: Final = 8192
 HEARTBEAT_S: Final = 25.0
 #: How long a phone may take to answer our close frame before its socket is aborted.
 CLOSE_TIMEOUT_S: Final = 2.0
-#: Frames that are no commands: this many a minute are answered, one more closes.
-BAD_MESSAGES_PER_MINUTE: Final = 10
 #: A phone that asks but reads nothing gets no more answers while this many bytes wait for it.
 MAX_UNREAD_BYTES: Final = 1 << 20
+#: RFC 6455, 5.2: FIN and the opcodes of ping and pong.
 PING_FRAME: Final = b"\x89\x00"
+PONG: Final = 0x8A
 
 
 class Connection:
@@ -76,7 +77,7 @@ class Connection:
         self._member: Member | None = None
         self._manual = options.manual
         self._since = options.since
-        self._bad_messages: deque[float] = deque()
+        self._manners = Manners()
         self._switching = asyncio.Lock()
         self._tasks = TaskOwner(f"phone of user_id={user_id}")
         self._closing = False
@@ -87,20 +88,36 @@ class Connection:
         """Join the room and read commands until the socket closes."""
         try:
             if self._manual:
-                self._write_stopped()
+                await self._begin_stopped()
             else:
                 await self.follow_settings()
             async for message in self._ws:
                 self.heard_at = time.monotonic()
                 await self._handle(message)
+        except AppError as error:
+            self.fail(error)
+        except Exception as error:
+            self._broken("The socket", error)
         finally:
             self._leave()
             await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
             await self._tasks.close()
 
-    def fail(self, error: AppError) -> None:
-        """Tell this phone alone that something failed, and close."""
+    def fail(self, error: AppError, *, nobodys: bool = False) -> None:
+        """Tell this phone alone that something failed, and close.
+
+        `nobodys`: the user is gone, and so must be every row of theirs.
+        """
         told = notice(error, creator=self.creator)
+        self._phones.log_notice(told, 0 if nobodys else self.user_id, self._lang)
+        self._end(told)
+
+    def _broken(self, what: str, error: Exception) -> None:
+        """A bug of ours: the phone is told that, and nothing private."""
+        told = notice(Internal(), creator=self.creator)
+        logger.error(
+            "%s of user_id=%s failed, ref %s", what, self.user_id, told.ref, exc_info=error
+        )
         self._phones.log_notice(told, self.user_id, self._lang)
         self._end(told)
 
@@ -168,6 +185,8 @@ class Connection:
                 await self.follow_settings()
             except AppError as error:
                 self.fail(error)
+            except Exception as error:
+                self._broken("A new setting", error)
 
     def use_key(self, key: str) -> None:
         """The user's own EulerStream key from now on, "" for none."""
@@ -220,27 +239,26 @@ class Connection:
     # ---- commands
 
     async def _handle(self, message: WSMessage) -> None:
-        if message.type is WSMsgType.TEXT:
-            try:
+        try:
+            self._manners.frame()
+            if message.type is WSMsgType.TEXT:
                 await self._obey(messages.decode_command(message.data))
-            except BadMessage as error:
-                self._count_bad(error)
-            except AppError as error:
-                self._answer(error)
-            except Exception:
-                told = notice(Internal(), creator=self.creator)
-                logger.exception("Command of user_id=%s failed, ref %s", self.user_id, told.ref)
-                self._phones.log_notice(told, self.user_id, self._lang)
-                self._end(told)
-        elif message.type is WSMsgType.BINARY:
-            self._count_bad(BadMessage("binary frame"))
-        elif message.type is WSMsgType.PING and self._reads():
-            self._write(bytes((0x8A, len(message.data))) + message.data)
+            elif message.type is WSMsgType.BINARY:
+                raise BadMessage("binary frame")
+            elif message.type is WSMsgType.PING and self._reads():
+                self._write(bytes((PONG, len(message.data))) + message.data)
+        except BadMessage as error:
+            self._count_bad(error)
+        except AppError as error:
+            self._answer(error)
+        except Exception as error:
+            self._broken("A command", error)
 
     async def _obey(self, command: messages.AnyCommand) -> None:
         match command:
             case ConnectTikTok(username=username):
                 if username is not None:
+                    self._manners.username()
                     await self._phones.set_username(self.user_id, normalise(username), self)
                 self._manual = False
                 await self.follow_settings()
@@ -248,7 +266,7 @@ class Connection:
                 self._manual = True
                 async with self._switching:
                     self._leave()
-                    self._write_stopped()
+                    self._write(messages.wire(self._stopped()))
             case Ping():
                 if self._reads():
                     self._tell(Pong(ts=int(time.time() * 1000)))
@@ -270,12 +288,8 @@ class Connection:
         return self._transport.get_write_buffer_size() <= MAX_UNREAD_BYTES
 
     def _count_bad(self, error: BadMessage) -> None:
-        now = time.monotonic()
-        while self._bad_messages and self._bad_messages[0] <= now - 60:
-            self._bad_messages.popleft()
-        self._bad_messages.append(now)
         told = notice(error, creator=self.creator)
-        too_many = len(self._bad_messages) > BAD_MESSAGES_PER_MINUTE
+        too_many = self._manners.bad()
         self._phones.log_notice(told, self.user_id, self._lang, closing=too_many)
         if too_many:
             self._end(told)
@@ -291,17 +305,23 @@ class Connection:
         else:
             self._write(messages.wire(frame))
 
-    def _write_stopped(self) -> None:
-        now_ms = int(time.time() * 1000)
-        self._write(
-            messages.wire(
-                Status(
-                    ts=now_ms,
-                    state="stopped",
-                    message=state_text("stopped", self._lang, creator=self.creator),
-                    tiktok_username=self.creator,
-                    last_id=0,
-                    server_time=now_ms,
-                )
-            )
+    async def _begin_stopped(self) -> None:
+        """The first status of a phone that waits for `connect_tiktok`."""
+        user = await self._phones.user(self.user_id)
+        self.creator = user.tiktok_username if user is not None else ""
+        epoch, last_id = await self._phones.rooms.standing(self.creator)
+        first = msgspec.structs.replace(
+            self._stopped(),
+            epoch=epoch or None,
+            last_id=last_id,
+            server_time=int(time.time() * 1000),
+        )
+        self._write(messages.wire(first))
+
+    def _stopped(self) -> Status:
+        return Status(
+            ts=int(time.time() * 1000),
+            state="stopped",
+            message=state_text("stopped", self._lang, creator=self.creator),
+            tiktok_username=self.creator,
         )

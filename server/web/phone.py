@@ -5,12 +5,13 @@ connection.py's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import Final
 
 from aiohttp import web
 
-from server.errors import CLOSE_POLICY, AppError, StoreUnavailable, Unauthorized
+from server.errors import AppError, Internal, StoreUnavailable, Unauthorized
 from server.relay import messages
 from server.relay.notices import Lang, notice
 from server.store.users import TokenOwner
@@ -25,6 +26,8 @@ from server.web.hosts import foreign_origin
 from server.web.keys import AUTH, CONFIG, PHONES
 from server.web.options import PhoneOptions, preferred_lang, read_options
 from server.web.phones import Phones
+
+logger = logging.getLogger(__name__)
 
 #: Unsent bytes the kernel takes from us: more would hide how late a phone is.
 NOTSENT_LOWAT_BYTES: Final = 16_384
@@ -64,14 +67,19 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     lang = options.lang or preferred_lang(request, config.server.language)
     if owner is not None:
         try:
+            lang = options.lang or await phones.lang(owner.user_id) or lang
+            # Last: nothing is awaited between this and the phone's being counted.
             await phones.make_place(owner.user_id, ip)
-            await _serve(phones, ws, transport, owner, ip, options, lang)
-            return ws
         except AppError as error:
             refusal = error
+        except Exception:
+            logger.exception("A phone of user_id=%s could not be let in", owner.user_id)
+            refusal = Internal()
     if refusal is not None:
         user_id = owner.user_id if owner is not None else 0
         await _refuse(phones, ws, transport, refusal, user_id, lang)
+    elif owner is not None:
+        await _serve(phones, ws, transport, owner, ip, options, lang)
     return ws
 
 
@@ -128,7 +136,7 @@ async def _refuse(
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S * 2):
             await ws.close(
-                code=error.close_code or CLOSE_POLICY,
+                code=error.close_code,
                 message=told.close_reason().encode(),
                 drain=False,
             )

@@ -13,10 +13,11 @@ from server.clock import Clock
 from server.config import Config
 from server.errors import ServerFull, TooManyConnections, Unauthorized
 from server.relay.eventlog import EventLog
-from server.relay.notices import Lang, Notice
+from server.relay.notices import LANGS, Lang, Notice
 from server.relay.replay import Since
 from server.relay.rooms import Rooms
 from server.store.users import User, Users
+from server.tasks import TaskOwner
 from server.web.connection import CLOSE_TIMEOUT_S, Connection
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,11 @@ class Phones:
         self._by_user: dict[int, dict[Connection, None]] = {}
         self._per_ip: dict[str, int] = {}
         self._count = 0
+        #: Users as they were the last time that all were looked at.
+        self._known: set[int] = set()
         self._cuts: OrderedDict[tuple[bytes, str], _Cut] = OrderedDict()
-        self._evicting: set[int] = set()
+        self._evicting: dict[int, asyncio.Task[list[Connection]]] = {}
+        self._tasks = TaskOwner("phones")
         self._nobody = asyncio.Event()
         self._nobody.set()
         self.closing = False
@@ -65,24 +69,31 @@ class Phones:
         A user's oldest phone that does not answer a ping makes place for the new one.
         """
         limits = self._config.limits
+        self._check_common_limits(ip)
+        own = self._by_user.get(user_id, {})
+        if len(own) < limits.connections_per_user:
+            return
+        asking = self._evicting.get(user_id)
+        if asking is None:
+            asking = self._tasks.start(_silent(own), name=f"silent of user_id={user_id}")
+            self._evicting[user_id] = asking
+        try:
+            silent = await asyncio.shield(asking)
+        finally:
+            if self._evicting.get(user_id) is asking:
+                del self._evicting[user_id]
+        self._check_common_limits(ip)
+        if silent:  # shared by all who waited: each takes another one's place
+            silent.pop(0).fail(TooManyConnections("evicted: did not answer a ping"))
+        elif len(own) >= limits.connections_per_user:
+            raise TooManyConnections("connections_per_user")
+
+    def _check_common_limits(self, ip: str) -> None:
+        limits = self._config.limits
         if self._count >= limits.max_connections:
             raise ServerFull("max_connections")
         if self._per_ip.get(ip, 0) >= limits.connections_per_ip:
             raise TooManyConnections("connections_per_ip")
-        own = self._by_user.get(user_id, {})
-        if len(own) < limits.connections_per_user:
-            return
-        if user_id in self._evicting:
-            raise TooManyConnections("connections_per_user: another one waits already")
-        self._evicting.add(user_id)
-        try:
-            silent = await _silent(own)
-        finally:
-            self._evicting.discard(user_id)
-        if silent:
-            silent[0].fail(TooManyConnections("evicted: did not answer a ping"))
-        elif len(own) >= limits.connections_per_user:
-            raise TooManyConnections("connections_per_user")
 
     def add(self, connection: Connection) -> None:
         """A phone is connected."""
@@ -117,12 +128,18 @@ class Phones:
                 await self._nobody.wait()
         except TimeoutError:
             logger.warning("%s phones did not close in time", self._count)
+        await self._tasks.close()
 
     # ---- users change
 
     async def user(self, user_id: int) -> User | None:
         """The user as stored. Raises StoreUnavailable."""
         return await self._users.get(user_id)
+
+    async def lang(self, user_id: int) -> Lang | None:
+        """The language that the user has set. Raises StoreUnavailable."""
+        user = await self._users.get(user_id)
+        return next((lang for lang in LANGS if user is not None and user.lang == lang), None)
 
     async def sign_key(self, user_id: int) -> str:
         """The user's own EulerStream key, "" when there is none. Raises StoreUnavailable."""
@@ -131,6 +148,7 @@ class Phones:
     async def set_username(self, user_id: int, username: str, asking: Connection) -> None:
         """Store a username given by a phone; the user's other phones move with it."""
         await self._users.set_tiktok_username(user_id, username)
+        self.rooms.look_again(username)
         for connection in self._of(user_id):
             if connection is not asking:
                 await connection.settings_changed()
@@ -151,19 +169,17 @@ class Phones:
             if connection.token_hash == token_hash:
                 connection.fail(Unauthorized("token revoked"))
 
-    def drop_user(self, user_id: int) -> None:
-        """A user was deleted."""
-        for connection in self._of(user_id):
-            connection.fail(Unauthorized("user deleted"))
-
     async def check_all(self) -> None:
         """Another process changed users or tokens: look at every connected phone again."""
         users = {user.user_id: user for user in await self._users.all()}
         tokens = await self._users.token_hashes()
+        deleted, self._known = self._known - users.keys(), set(users)
+        for user_id in deleted:
+            await self._log.forget_user(user_id)
         for connection in self._all():
             user = users.get(connection.user_id)
             if user is None:
-                connection.fail(Unauthorized("user deleted"))
+                connection.fail(Unauthorized("user deleted"), nobodys=True)
             elif connection.token_hash not in tokens:
                 connection.fail(Unauthorized("token revoked"))
             elif connection.creator != user.tiktok_username:
