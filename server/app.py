@@ -164,7 +164,9 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 async def _event_log(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     clock = app[CLOCK]
-    log = EventLog(app[LOG], config.log, clock_ms=lambda: int(clock.wall() * 1000))
+    log = EventLog(
+        app[LOG], config.log, config.server.language, clock_ms=lambda: int(clock.wall() * 1000)
+    )
     try:
         await log.start()
     except StoreUnavailable as error:

@@ -12,7 +12,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ from server.config import Config
 MASK: Final = "***"
 #: A shorter value would mask ordinary words.
 MIN_SECRET: Final = 6
-#: Secrets remembered; the oldest is forgotten first.
+#: Users' secrets remembered; the oldest is forgotten first.
 MAX_SECRETS: Final = 1000
 
 TEXT_FORMAT: Final = "%(asctime)s %(levelname)s: %(message)s"
@@ -71,20 +71,29 @@ _UNPRINTABLE: Final = re.compile(
 
 
 class _Secrets:
-    """Values that are masked wherever they stand."""
+    """Values that are masked wherever they stand; the configured ones are never forgotten."""
 
     def __init__(self) -> None:
-        self._values: dict[str, None] = {}
+        self._configured: set[str] = set()
+        self._users: dict[str, None] = {}
         self._pattern: re.Pattern[str] | None = None
 
+    def configure(self, values: Iterable[str]) -> None:
+        self._configured = {value for value in values if len(value) >= MIN_SECRET}
+        self._compile()
+
     def add(self, value: str) -> None:
-        if len(value) < MIN_SECRET or value in self._values:
+        if len(value) < MIN_SECRET or value in self._users:
             return
-        self._values[value] = None
-        if len(self._values) > MAX_SECRETS:
-            del self._values[next(iter(self._values))]
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._users[value] = None
+        if len(self._users) > MAX_SECRETS:
+            del self._users[next(iter(self._users))]
+        self._compile()
+
+    def _compile(self) -> None:
+        longest_first = sorted({*self._configured, *self._users}, key=len, reverse=True)
+        pattern = "|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(pattern) if pattern else None
 
     def mask(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
@@ -114,10 +123,15 @@ def _escaped(match: re.Match[str]) -> str:
 def setup(config: Config) -> None:
     """Send everything to standard error through one handler. May be called again."""
     server = config.server
-    for secret in (server.metrics_token, config.sign.api_key, config.tiktok.session_id):
-        register_secret(secret)
-    for proxy in (config.tiktok.web_proxy, config.tiktok.ws_proxy):
-        register_secret(urlsplit(proxy).password or "")
+    proxies = (config.tiktok.web_proxy, config.tiktok.ws_proxy)
+    _secrets.configure(
+        (
+            server.metrics_token,
+            config.sign.api_key,
+            config.tiktok.session_id,
+            *(urlsplit(proxy).password or "" for proxy in proxies),
+        )
+    )
     stream = sys.stderr
     if isinstance(stream, io.TextIOWrapper):  # whatever the locale: our lines hold emoji
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -22,12 +22,13 @@ async def refuse_writes(relay: LiveRelay) -> None:
     """Make the log's database full."""
     connection = relay.log._writer._connection
     ((pages,),) = await connection.execute_fetchall("PRAGMA page_count")
-    await connection.execute(f"PRAGMA max_page_count = {pages}")
+    # fetchall: a statement left open would hold an old snapshot, and others write.
+    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages}")
 
 
 async def accept_writes(relay: LiveRelay) -> None:
     """Give it room again."""
-    await relay.log._writer._connection.execute("PRAGMA max_page_count = 1000000")
+    await relay.log._writer._connection.execute_fetchall("PRAGMA max_page_count = 1000000")
 
 
 async def test_a_full_disk_stops_the_log_says_so_and_never_the_relay(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from server.config import LimitSettings
 from server.relay.fanout import LOOK_AGAIN_S, MAX_PAUSE_S, SLICE_PHONES, Fanout
-from server.relay.messages import text_frame
+from server.relay.messages import Gap, text_frame
 from server.relay.outbox import Outbox
 from server.relay.ring import TRIM_SLOTS, Combo, Group, Ring, RingBudget, Slot
 from tests.fastloop import run_fast
@@ -66,7 +66,13 @@ class Phone:
         self.link = Link()
         self.cut_off = False
         self.since = 0
-        self.outbox = Outbox(self.link, group, self._cut)  # type: ignore[arg-type]
+        self.missed: list[Gap] = []
+        self.outbox = Outbox(
+            self.link,  # type: ignore[arg-type]
+            group,
+            cut_off=self._cut,
+            missed=self.missed.append,
+        )
 
     def _cut(self, _outbox: Outbox) -> None:
         self.cut_off = True
@@ -140,6 +146,7 @@ def complete(house: House, phone: Phone) -> None:
     wanted = house.wanted(phone)
     assert set(got) <= set(wanted)
     gaps = [(frame["from_id"], frame["to_id"]) for frame in frames if frame["type"] == "gap"]
+    assert gaps == [(gap.from_id, gap.to_id) for gap in phone.missed]
     for missing in set(wanted) - set(got):
         assert any(first <= missing <= last for first, last in gaps), (missing, gaps)
     for first, last in gaps:

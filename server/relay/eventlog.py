@@ -18,7 +18,7 @@ from typing import Final
 from server.config import LogSettings
 from server.errors import StoreUnavailable
 from server.events import LIVE_EVENT_TYPES
-from server.relay.messages import to_json
+from server.relay.messages import Gap, to_json
 from server.relay.notices import Lang, Notice
 from server.relay.rows import Record
 from server.store.log import Entry, Level, LogStore, new_epoch
@@ -43,15 +43,14 @@ PHONE_ERRORS: Final = frozenset(
 )
 
 
-def _entries(records: list[Record]) -> list[Entry]:
-    return [record.entry() for record in records]
-
-
 class EventLog:
     """Entries of every room and every phone, in one order."""
 
-    def __init__(self, store: LogStore, settings: LogSettings, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: LogStore, settings: LogSettings, lang: Lang, clock_ms: Callable[[], int]
+    ) -> None:
         self._store = store
+        self._lang = lang
         self._settings = settings
         self._clock_ms = clock_ms
         self._recent: deque[Record] = deque(maxlen=RECENT_ENTRIES)
@@ -108,7 +107,7 @@ class EventLog:
             if len(self._pending) > PENDING_ENTRIES:
                 self._give_up_one()
         if self._observers:
-            entry = record.entry()
+            entry = record.entry(self._lang)
             for tell in tuple(self._observers):
                 tell(entry)
 
@@ -120,6 +119,15 @@ class EventLog:
         body = to_json(frame)
         self.add(
             Record(entry_id, now, "error", level, told.creator, user_id, told.code, told.ref, body)
+        )
+
+    def add_gap(self, gap: Gap, *, creator: str, user_id: int = 0) -> None:
+        """Log a hole: of the room, or of what one user's phone was given."""
+        entry_id = self.next_id()
+        self.add(
+            Record(
+                entry_id, gap.ts, "gap", "warning", creator, user_id, gap.reason, "", to_json(gap)
+            )
         )
 
     @property
@@ -154,7 +162,7 @@ class EventLog:
         stored = await self._store.tail(creator, limit=limit)
         last_id = stored[-1].id if stored else 0
         unwritten = [
-            record.entry()
+            record.entry(self._lang)
             for record in self._pending
             if record.creator == creator and record.id > last_id and record.type in LIVE_EVENT_TYPES
         ]
@@ -200,8 +208,7 @@ class EventLog:
 
     def recent(self, after_id: int) -> list[Entry]:
         """The newest entries after an id, from memory, oldest first."""
-        newer = [record for record in self._recent if record.id > after_id]
-        return [record.entry() for record in newer]
+        return self._entries([record for record in self._recent if record.id > after_id])
 
     def _give_up_one(self) -> None:
         """Drop the oldest live event; statuses and errors only when nothing else is left."""
@@ -245,11 +252,14 @@ class EventLog:
         with suppress(StoreUnavailable):
             await self._flush()
 
+    def _entries(self, records: list[Record]) -> list[Entry]:
+        return [record.entry(self._lang) for record in records]
+
     async def _flush_batches(self) -> None:
         while self._pending:
             batch = list(islice(self._pending, BATCH_ROWS))
             last_id = batch[-1].id
-            entries = await asyncio.to_thread(_entries, batch)
+            entries = await asyncio.to_thread(self._entries, batch)
             await self._store.append(entries)
             while self._pending and self._pending[0].id <= last_id:
                 self._pending.popleft()

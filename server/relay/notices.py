@@ -60,12 +60,13 @@ class ErrorTexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every text that people are shown, by code, state, gap reason and row type."""
+    """Every text that people are shown, by code, state, gap reason, phase and row type."""
 
     errors: dict[str, ErrorTexts]
     states: dict[str, Text]
     gaps: dict[str, Text]
-    rows: dict[str, str]
+    phases: dict[str, Text]
+    rows: dict[str, Text]
 
 
 @cache

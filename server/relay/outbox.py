@@ -18,7 +18,7 @@ class Outbox:
 
     `cursor` is a position in the ring of the room the phone is in. `replay_end` is where the ring
     stood when the phone joined: statuses before it are old news. `cut_off` is told once, when the
-    phone has been given up as too slow.
+    phone has been given up as too slow, `missed` of every gap that it is sent for being slow.
     """
 
     __slots__ = (
@@ -28,16 +28,23 @@ class Outbox:
         "cut_off",
         "group",
         "last_id",
+        "missed",
         "replay_end",
         "transport",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, group: Group, cut_off: Callable[[Outbox], None]
+        self,
+        transport: asyncio.Transport,
+        group: Group,
+        *,
+        cut_off: Callable[[Outbox], None],
+        missed: Callable[[Gap], None],
     ) -> None:
         self.transport = transport
         self.group = group
         self.cut_off = cut_off
+        self.missed = missed
         self.cursor = 0
         self.replay_end = 0
         #: Id of the newest frame handed to the transport.
@@ -65,6 +72,7 @@ class Outbox:
         if self.cursor < ring.begin:
             gap = Gap(ts=now_ms, reason="too_slow", from_id=self.last_id + 1, to_id=ring.floor_id)
             parts.append(wire(gap))
+            self.missed(gap)
             self.cursor = ring.begin
         size = 0
         for slot in ring.between(self.cursor, ring.end):

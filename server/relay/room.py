@@ -131,6 +131,7 @@ class Room:
         outbox.write(messages.wire(self._first_status(member.lang, recovered)))
         for gap in replay.gaps(since, missing) if known else ():
             outbox.write(messages.wire(gap))
+            self._log.add_gap(gap, creator=self.creator, user_id=member.user_id)
         self._members[outbox] = member
         self._visits.joined(self.creator, member.user_id, outbox.last_id + 1)
         self._fanout.add(outbox, cursor)
@@ -245,8 +246,9 @@ class Room:
     def lose_stream(self) -> None:
         """The stream is lost: what it would have brought until it is back cannot be known."""
         self.set_state("reconnecting")
-        gap = messages.wire(Gap(ts=_now_ms(), reason="upstream"))
-        self._append(Slot(self._ring.last_id, "gap", gap, time.monotonic()))
+        gap = Gap(ts=_now_ms(), reason="upstream")
+        self._append(Slot(self._ring.last_id, "gap", messages.wire(gap), time.monotonic()))
+        self._log.add_gap(gap, creator=self.creator)
 
     def _append(self, slot: Slot) -> None:
         self._ring.append(slot)

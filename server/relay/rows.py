@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from server.relay.notices import catalogue, fill
+from server.relay.notices import Lang, catalogue, fill
 from server.store.log import Entry, Level
 
 #: Left out of a frame when zero, so that an absent one reads 0; every other field reads as text.
@@ -18,13 +18,29 @@ NUMBERS: Final = {"count": 0, "total": 0, "current": 0, "diamonds": 0}
 _decode = msgspec.json.Decoder(dict).decode
 
 
-def row_text(frame_type: str, frame: Mapping[str, Any]) -> str:
+def row_text(frame_type: str, frame: Mapping[str, Any], lang: Lang) -> str:
     """What the row of a frame says, on the phone and in the console."""
+    texts = catalogue()
     values = {**NUMBERS, **frame}
-    if frame_type == "battle":
-        sides = frame.get("sides", ())
-        values["sides"] = " : ".join(f"@{side['username']} {side['score']}" for side in sides)
-    return fill(catalogue().rows.get(frame_type, "{type}"), values).rstrip()
+    match frame_type:
+        case "battle":
+            sides = frame.get("sides", ())
+            values["sides"] = " : ".join(f"@{side['username']} {side['score']}" for side in sides)
+            values["phase"] = texts.phases[frame["phase"]][lang]
+        case "gap":
+            values["reason"] = texts.gaps[frame["reason"]][lang]
+    template = texts.rows.get(frame_type)
+    return fill(template[lang] if template else "{type}", values).rstrip()
+
+
+def row_texts(lang: Lang) -> dict[str, dict[str, str]]:
+    """What a page's script needs to say the same, in one language."""
+    texts = catalogue()
+    return {
+        "templates": {name: row[lang] for name, row in texts.rows.items()},
+        "gaps": {name: gap[lang] for name, gap in texts.gaps.items()},
+        "phases": {name: phase[lang] for name, phase in texts.phases.items()},
+    }
 
 
 class Record(NamedTuple):
@@ -41,8 +57,8 @@ class Record(NamedTuple):
     frame: bytes
     msg_id: int = 0
 
-    def entry(self) -> Entry:
-        """The row that console and database show."""
+    def entry(self, lang: Lang) -> Entry:
+        """The row that console and database show, in the server's language."""
         return Entry(
             id=self.id,
             ts=self.ts,
@@ -52,7 +68,7 @@ class Record(NamedTuple):
             user_id=self.user_id,
             code=self.code,
             ref=self.ref,
-            text=row_text(self.type, _decode(self.frame)),
+            text=row_text(self.type, _decode(self.frame), lang),
             frame=self.frame.decode(),
             msg_id=self.msg_id,
         )

@@ -18,8 +18,9 @@ _COLUMNS: Final = "id, ts, type, level, creator, user_id, code, ref, text, frame
 _MARKS: Final = ", ".join("?" for _ in _COLUMNS.split(","))
 #: Rows deleted in one transaction, and read in one go by an export: the lock is never held long.
 CHUNK_ROWS: Final = 1000
-#: Visits looked through for one page of a user's log.
-MAX_VISITS: Final = 200
+CHUNK_VISITS: Final = 200
+#: SQLite's largest integer.
+MAX_ID: Final = (1 << 63) - 1
 EPOCH_BYTES: Final = 9
 
 
@@ -243,7 +244,7 @@ class LogStore:
 
         `left_at` has, by creator, where visits end that are still open here.
         """
-        top = before if before is not None else 1 << 62
+        top = before if before is not None else MAX_ID
         kinds, kind_values = _conditions({}, {"type": types})
         extra = "".join(f" AND {kind}" for kind in kinds)
         found = {
@@ -252,13 +253,11 @@ class LogStore:
                 "user_id = ? AND id < ?" + extra, [user_id, top, *kind_values], limit
             )
         }
-        visits = await self._reader.rows(
-            "SELECT creator, from_id, to_id FROM visits WHERE user_id = ? AND from_id < ? "
-            f"ORDER BY from_id DESC LIMIT {MAX_VISITS}",
-            (user_id, top),
-        )
-        for creator, from_id, to_id in visits:
+        async for creator, from_id, to_id in self._visits(user_id, top):
+            page = sorted(found, reverse=True)[:limit]
             until = min(top - 1, to_id or (left_at or {}).get(creator, top - 1))
+            if len(page) == limit and until < page[-1]:
+                continue
             for entry in await self._select(
                 "creator = ? AND user_id = 0 AND id BETWEEN ? AND ?" + extra,
                 [creator, from_id, until, *kind_values],
@@ -266,6 +265,22 @@ class LogStore:
             ):
                 found[entry.id] = entry
         return sorted(found.values(), key=lambda entry: entry.id, reverse=True)[:limit]
+
+    async def _visits(self, user_id: int, top: int) -> AsyncIterator[tuple[str, int, int]]:
+        """A user's visits from before an id, the latest first, read in chunks."""
+        before = MAX_ID
+        while True:
+            rows = await self._reader.rows(
+                "SELECT creator, from_id, to_id, visit_id FROM visits "
+                "WHERE user_id = ? AND from_id < ? AND visit_id < ? "
+                f"ORDER BY visit_id DESC LIMIT {CHUNK_VISITS}",
+                (user_id, top, before),
+            )
+            for creator, from_id, to_id, _ in rows:
+                yield creator, from_id, to_id
+            if len(rows) < CHUNK_VISITS:
+                return
+            before = rows[-1][3]
 
     async def export(self, *, since_ms: int, until_ms: int) -> AsyncIterator[Entry]:
         """Every entry of a span of time, oldest first, read in chunks."""

@@ -194,7 +194,12 @@ class Connection:
             self._member.key = key
 
     async def _join(self, key: str) -> None:
-        outbox = Outbox(self._transport, self._options.group(self._lang), self._cut_off)
+        outbox = Outbox(
+            self._transport,
+            self._options.group(self._lang),
+            cut_off=self._cut_off,
+            missed=lambda gap: self._phones.log_gap(gap, self.creator, self.user_id),
+        )
         member = Member(
             user_id=self.user_id,
             lang=self._lang,

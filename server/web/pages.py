@@ -11,6 +11,7 @@ from aiohttp import web
 
 from server.errors import ERROR_CLASSES
 from server.relay.notices import LANGS, catalogue, fill
+from server.relay.rows import row_texts
 from server.web import assets, source
 from server.web.render import ROOT, SOURCE_PATH, page_lang, render, setup_templates, table
 from server.web.source import SOURCE, Source
@@ -49,8 +50,7 @@ async def phone_app(request: web.Request) -> web.Response:
     data = {
         "lang": page_lang(request),
         "strings": {lang: table("app", lang) for lang in LANGS},
-        "rows": texts.rows,
-        "gaps": {name: {lang: gap[lang] for lang in LANGS} for name, gap in texts.gaps.items()},
+        "rows": {lang: row_texts(lang) for lang in LANGS},
         "errors": explained,
     }
     return render(request, "app.html", data=data)

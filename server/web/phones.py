@@ -13,6 +13,7 @@ from server.clock import Clock
 from server.config import Config
 from server.errors import ServerFull, TooManyConnections, Unauthorized
 from server.relay.eventlog import EventLog
+from server.relay.messages import Gap
 from server.relay.notices import LANGS, Lang, Notice
 from server.relay.replay import Since
 from server.relay.rooms import Rooms
@@ -196,6 +197,10 @@ class Phones:
     def log_notice(self, told: Notice, user_id: int, lang: Lang, *, closing: bool = True) -> None:
         """Write down what one phone was told."""
         self._log.add_notice(told, user_id=user_id, lang=lang, closing=closing)
+
+    def log_gap(self, gap: Gap, creator: str, user_id: int) -> None:
+        """Write down what one phone could not be given."""
+        self._log.add_gap(gap, creator=creator, user_id=user_id)
 
     def note_cut(self, token_hash: bytes, creator: str, epoch: str, last_id: int) -> None:
         """A phone was too slow: remember what it was handed, for its next connect."""

@@ -68,7 +68,7 @@ function row(frame) {
   known.add(key(frame));
   const time = element("time", { text: clock(frame.ts) });
   time.dateTime = new Date(frame.ts).toISOString();
-  const text = element("bdi", { className: "row-text", text: textOf(frame) });
+  const text = element("bdi", { className: "row-text", text: rowText(frame, data.rows[lang()]) });
   const tag = element("span", { className: "tag", text: `[${frame.type}]` });
   const made = element("li", {}, tag, time, text);
   if (frame.type === "error") made.append(more(frame));
@@ -84,11 +84,6 @@ function more(frame) {
   button.dataset.text = "details"; // for texts.js, when the language changes
   button.addEventListener("click", () => showDetails(frame));
   return button;
-}
-
-function textOf(frame) {
-  const reason = frame.type === "gap" ? data.gaps[frame.reason]?.[lang()] : undefined;
-  return rowText(reason ? { ...frame, reason } : frame, data.rows);
 }
 
 function drop(old) {

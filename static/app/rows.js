@@ -10,12 +10,16 @@ const SPACE_AT_THE_END = /(?:[^\S\ufeff]|[\x1c-\x1f\x85])$/;
 export const fill = (template, values) =>
   template.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 
-export function rowText(frame, templates) {
+// `texts` has, in one language, the templates by type and the words for what frames only name.
+export function rowText(frame, texts) {
   const values = { ...NUMBERS, ...frame };
   if (frame.type === "battle") {
     values.sides = (frame.sides ?? []).map((side) => `@${side.username} ${side.score ?? 0}`).join(" : ");
+    values.phase = texts.phases[frame.phase];
+  } else if (frame.type === "gap") {
+    values.reason = texts.gaps[frame.reason];
   }
-  let text = fill(templates[frame.type] ?? "{type}", values);
+  let text = fill(texts.templates[frame.type] ?? "{type}", values);
   while (SPACE_AT_THE_END.test(text)) text = text.slice(0, -1);
   return text;
 }

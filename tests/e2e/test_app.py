@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import Page, expect
 
-from server.relay.notices import catalogue
-from server.relay.rows import row_text
+from server.relay.notices import LANGS, catalogue
+from server.relay.rows import row_text, row_texts
 from tests.cable import Cable
 from tests.e2e.conftest import NewPage, paired_page
 from tests.liverelay import LiveRelay
@@ -229,19 +229,22 @@ async def test_the_app_and_the_server_write_the_same_rows(
         {"type": "battle", "phase": "score", "sides": [{"username": "a", "score": 2}]},
         {"type": "follow", "user": "b"},
         {"type": "error", "message": "m", "details": "d"},
+        {"type": "gap", "reason": "upstream"},
         {"type": "unheard_of"},
     ]
     page = await open_page()
     await page.goto(f"{relay.url}/app/")
     written = await page.evaluate(
-        """async ([samples, templates]) => {
+        """async ([samples, texts]) => {
             const link = document.querySelector('link[rel="modulepreload"][href$="/app/rows.js"]');
             const { rowText } = await import(link.href);
-            return samples.map((sample) => rowText(sample, templates));
+            return texts.map((each) => samples.map((sample) => rowText(sample, each)));
         }""",
-        [samples, catalogue().rows],
+        [samples, [row_texts(lang) for lang in LANGS]],
     )
-    assert written == [row_text(str(sample["type"]), sample) for sample in samples]
+    assert written == [
+        [row_text(str(sample["type"]), sample, lang) for sample in samples] for lang in LANGS
+    ]
 
 
 async def test_the_app_looks_as_in_the_readme(
