@@ -6,6 +6,7 @@ The only module that sees all of the others. Order of life: store, event log, Ti
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import gc
 import logging
@@ -21,7 +22,7 @@ from aiohttp import web
 
 from server import logs, startup
 from server.clock import Clock
-from server.config import Config
+from server.config import Config, shown
 from server.errors import StartupError, StoreUnavailable
 from server.relay.cooldowns import Cooldowns
 from server.relay.ended import EndedLives
@@ -36,6 +37,8 @@ from server.upstream.guard import Guard
 from server.upstream.tiktok import TikTok
 from server.web import api, asyncapi, console, health, middlewares, pages, phone
 from server.web.auth import Auth
+from server.web.body import MAX_BODY_BYTES
+from server.web.console.session import LIVE_SOCKETS
 from server.web.keys import (
     AUTH,
     CLOCK,
@@ -61,8 +64,6 @@ CHANGES_POLL_S: Final = 0.5
 LISTEN_BACKLOG: Final = 4096
 #: A phone is a descriptor; the soft limit of many systems is 1024.
 WANTED_DESCRIPTORS: Final = 65_536
-#: No request of ours is larger.
-MAX_BODY_BYTES: Final = 64 << 10
 #: aiohttp waits this long for requests under way; phones are closed before.
 SHUTDOWN_TIMEOUT_S: Final = 3.0
 
@@ -95,8 +96,8 @@ async def serve(config: Config) -> None:
         port = await _listen(runner, config)
         app = runner.app
         try:
-            await startup.first_user(app[USERS])
-            await startup.print_links(config, app[USERS], app[SESSIONS], port=port)
+            first = await startup.first_user(app[USERS], config)
+            await startup.print_links(config, app[USERS], app[SESSIONS], first, port=port)
         except StoreUnavailable as error:
             raise StartupError(f"{config.database.path}: {error.detail}") from None
         await stop.wait()
@@ -114,9 +115,12 @@ async def _listen(runner: web.AppRunner, config: Config) -> int:
     try:
         await site.start()
     except OSError as error:
+        mend = "choose another port, or stop who has it"
+        if error.errno != errno.EADDRINUSE:
+            mend = "give server.host an address of this machine, or a port above 1023"
         raise StartupError(
-            f"server.host = {server.host!r}, server.port = {server.port}: cannot listen: "
-            f"{error.strerror or error}; choose another port, or stop who has it"
+            f"server.host = {shown(server.host)}, server.port = {server.port}: cannot listen: "
+            f"{error.strerror or error}; {mend}"
         ) from None
     port: int = runner.addresses[0][1]
     logger.info("Listening on %s port %s", server.host, port)
@@ -131,9 +135,10 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(server.tls_cert, server.tls_key)
     except (OSError, ssl.SSLError) as error:
+        reason = "not a PEM pair" if isinstance(error, ssl.SSLError) else error.strerror
         raise StartupError(
-            f"server.tls_cert = {server.tls_cert!r}: certificate or key cannot be used: "
-            f"{error.strerror or 'not a PEM pair'}"
+            f"server.tls_cert = {shown(server.tls_cert)}: certificate or key cannot be used: "
+            f"{reason}"
         ) from None
     return context
 
@@ -233,6 +238,7 @@ async def _changes(app: web.Application) -> AsyncIterator[None]:
 
 async def _watch_changes(app: web.Application) -> None:
     users, auth, phones = app[USERS], app[AUTH], app[PHONES]
+    await phones.check_all()
     seen = await users.revision()
     while True:
         await asyncio.sleep(CHANGES_POLL_S)
@@ -241,9 +247,13 @@ async def _watch_changes(app: web.Application) -> None:
             if revision != seen:
                 auth.forget()
                 await phones.check_all()
+                await app[LIVE_SOCKETS].check(app[SESSIONS])
                 seen = revision
         except StoreUnavailable as error:
             logger.debug("Changes cannot be looked for: %s", error.detail)
+        except Exception:
+            # One phone that cannot be moved must not end the watch over all the others.
+            logger.exception("Changes could not be followed")
 
 
 async def _close_phones(app: web.Application) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 from server import commands
 from server.commands import EXIT_FAILED, CommandFailed
 from server.errors import StartupError, StoreUnavailable
+from server.startup import invocation
 from server.usernames import harmless
 
 #: Of what went wrong, this much is told.
@@ -32,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called for every mistake."""
-        raise StartupError(f"{message}; see python run.py --help")
+        raise StartupError(f"{message}; see {invocation()} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +64,7 @@ def _fail(reason: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python run.py",
+        prog=invocation(),
         description="LiveRelay: TikTok LIVE on phones. Without a command it serves.",
         allow_abbrev=False,
     )
@@ -91,7 +92,11 @@ def _add_user_commands(parser: argparse.ArgumentParser) -> None:
     command.add_argument("--name", required=True)
     command.add_argument("--tiktok", default="", metavar="USERNAME")
     _add(groups, "list", commands.user_list, prints=True)
-    for name, run in (("token", commands.user_token), ("delete", commands.user_delete)):
+    for name, run in (
+        ("link", commands.user_link),
+        ("token", commands.user_token),
+        ("delete", commands.user_delete),
+    ):
         command = _add(groups, name, run, prints=True)
         command.add_argument("id", type=int, metavar="ID")
 

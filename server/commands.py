@@ -19,6 +19,7 @@ from server.configfile import load
 from server.errors import InvalidUsername, StartupError
 from server.links import base_url, pairing_url
 from server.relay.notices import texts
+from server.startup import qr
 from server.store.database import Database
 from server.store.sessions import MAX_PASSWORD
 from server.store.users import User, Users, UserUnknown
@@ -69,8 +70,19 @@ async def user_list(args: argparse.Namespace) -> None:
     _print(args, [_public(user) for user in users], _table(users))
 
 
+async def user_link(args: argparse.Namespace) -> None:
+    """A pairing link for one more phone; the others stay."""
+    config = settings(args)
+    async with _database(config) as database, _known(args.id):
+        code = await database.users.add_pairing_code(args.id)
+    link = pairing_url(base_url(config, port=config.server.port), code)
+    drawn = qr(link) if sys.stdout.isatty() and not args.json else ""
+    text = f"{link} (once, 10 minutes)\n{drawn}".rstrip("\n")
+    _print(args, {"user_id": args.id, "pair_url": link}, text)
+
+
 async def user_token(args: argparse.Namespace) -> None:
-    """A new token and pairing link; the old tokens end."""
+    """A new token and pairing link; the old tokens end, and with them the phones they let in."""
     async with _database(settings(args)) as database, _known(args.id):
         token = await database.users.replace_tokens(args.id)
         await _print_access(args, database.users, args.id, token)

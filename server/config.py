@@ -6,6 +6,7 @@ Durations are seconds (`_s`), sizes bytes (`_bytes`). config.toml explains every
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ SECRET_KEYS: Final = frozenset({"api_key", "session_id", "metrics_token", "web_p
 
 HTTP_SCHEMES: Final = ("http", "https")
 
+#: A host as a Host header names it; its port does not count.
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?")
 #: The longest duration that makes sense.
 A_YEAR_S: Final = 31_536_000
 
@@ -144,12 +147,18 @@ def problems(config: Config) -> Iterator[Problem]:
         yield f"tiktok.{missing}", " is empty: session_id and tt_target_idc go together"
     limits = config.sign.anonymous_limits
     if not limits.minute <= limits.hour <= limits.day:
-        given = f"{{minute = {limits.minute}, hour = {limits.hour}, day = {limits.day}}}"
+        given = {"minute": limits.minute, "hour": limits.hour, "day": limits.day}
         yield (
             "sign.anonymous_limits",
-            f" = {given}: a longer window cannot allow less than a shorter one",
+            f" = {shown(given)}: a longer window cannot allow less than a shorter one",
         )
     yield from _bad_urls(config)
+    for host in server.allowed_hosts:
+        if not HOST_NAME.fullmatch(host):
+            yield (
+                "server.allowed_hosts",
+                f" = {shown(host)}: expected a host name such as relay.example.org",
+            )
     for network in server.trusted_proxies:
         if not _is_network(network):
             yield (
@@ -194,7 +203,20 @@ def _is_network(text: str) -> bool:
     return True
 
 
+def _toml(value: object) -> str:
+    """A value as it stands in config.toml."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value)
+
+
 def shown(value: object) -> str:
     """A value as an operator's message quotes it, cut to one readable line."""
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = _toml(value)
     return text if len(text) <= 80 else text[:79] + "…"

@@ -74,11 +74,15 @@ def _convert_sections(raw: dict[str, Any], *, source: str) -> Config:
 
 
 def _section_type(name: str, *, source: str) -> type[Section]:
-    hints = typing.get_type_hints(Config)
-    if name not in hints:
-        raise StartupError(f"{source}: unknown section [{name}]{_near(name, hints)}")
-    section_type: type[Section] = hints[name]
-    return section_type
+    hints: dict[str, type[Section]] = typing.get_type_hints(Config)
+    if name in hints:
+        return hints[name]
+    homes = [section for section, kind in hints.items() if name in kind.__struct_fields__]
+    if homes:
+        raise StartupError(
+            f"{source}: {name} stands outside its section: write it below [{homes[0]}]"
+        )
+    raise StartupError(f"{source}: unknown section [{name}]{_near(name, hints)}")
 
 
 def _convert_value(
@@ -89,10 +93,21 @@ def _convert_value(
         return msgspec.convert(value, hint, strict=strict)
     except msgspec.ValidationError as error:
         given = "(hidden)" if key in SECRET_KEYS else shown(value)
-        inside = f" ({error})" if _is_table_or_list(hint) else ""
         raise StartupError(
-            f"{source}: {section}.{key} = {given}: expected {_expected(hint)}{inside}"
+            f"{source}: {section}.{key} = {given}: expected {_expected(hint)}"
+            f"{_what_is_wrong(hint, value, error)}"
         ) from None
+
+
+def _what_is_wrong(hint: Any, value: Any, error: msgspec.ValidationError) -> str:
+    """Of a list or a table: which part of it."""
+    if not _is_table_or_list(hint):
+        return ""
+    known = getattr(hint, "__struct_fields__", ())
+    unknown = [key for key in value if key not in known] if isinstance(value, dict) else []
+    if unknown and known:
+        return f"; {unknown[0]} is none of them{_near(unknown[0], known)}"
+    return f" ({error})"
 
 
 def _read_environ(environ: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, str]]:
@@ -155,7 +170,7 @@ def _expected(hint: Any) -> str:
         return 'a list of texts such as ["one", "two"]'
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         keys = ", ".join(f"{key} = …" for key in hint.__struct_fields__)
-        return "{" + keys + "}"
+        return "{ " + keys + " }"
     return _TYPE_WORDS.get(hint, str(hint)) + bounds
 
 
@@ -165,7 +180,8 @@ def _bounds(meta: Any) -> str:
     above = f" above {meta.gt}" if meta.gt is not None else ""
     least = f" of at least {meta.ge}" if meta.ge is not None else ""
     most = f" and at most {meta.le}" if meta.le is not None else ""
-    return above + least + most
+    length = " that is not empty" if meta.min_length == 1 else ""
+    return above + least + most + length
 
 
 def _near(word: str, known: Iterable[str]) -> str:

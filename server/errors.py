@@ -10,10 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar, Final
 
-CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_POLICY: Final = 1008
-CLOSE_TOO_BIG: Final = 1009
 CLOSE_UPSTREAM: Final = 1011
 CLOSE_TRY_AGAIN: Final = 1013
 

@@ -1,4 +1,5 @@
-"""What a start prints for the operator: the links that let the first phone and support staff in.
+"""What a start prints for the operator: where the server is, and how the first phone and support
+staff get in.
 
 To standard output, never through logging: the links are secrets, and logs are kept and passed on.
 """
@@ -6,7 +7,9 @@ To standard output, never through logging: the links are secrets, and logs are k
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 from typing import Final, TextIO
 
 import segno
@@ -14,20 +17,28 @@ import segno
 from server.config import Config
 from server.links import base_url, console_login_url, only_this_machine, pairing_url
 from server.store.sessions import Sessions
-from server.store.users import Users
+from server.store.users import User, Users
 
-FIRST_USER_ID: Final = 1
-FIRST_USER_NAME: Final = "user 1"
+FIRST_USER_NAME: Final = {"ru": "Пользователь 1", "en": "User 1"}
 
 _PHONE: Final = """\
 Телефон: откройте ссылку или наведите камеру на код (один раз, 10 минут)
 Phone: open the link or point the camera at the code (once, 10 minutes)
   {url}
 """
+_ANOTHER_PHONE: Final = """\
+Телефоны · Phones
+  {base}/app/
+Ссылка ещё для одного телефона · a link for one more: {call} user link {user_id}
+"""
 _CONSOLE: Final = """\
-Консоль поддержки (один раз, 10 минут; пароль: python run.py console set-password)
-Support console (once, 10 minutes; password: python run.py console set-password)
+Консоль поддержки (один раз, 10 минут; пароль: {call} console set-password)
+Support console (once, 10 minutes; password: {call} console set-password)
   {url}
+"""
+_CONSOLE_BY_PASSWORD: Final = """\
+Консоль поддержки, по паролю · Support console, by password
+  {base}/console/
 """
 _ONLY_HERE: Final = """\
 Эти ссылки открываются только на этом компьютере. Для телефонов в вашей сети задайте
@@ -37,28 +48,43 @@ in config.toml: server.host = "0.0.0.0"
 """
 
 
-async def first_user(users: Users) -> None:
-    """Give an empty database its user 1. Raises StoreUnavailable."""
-    if not await users.all():
-        await users.create(FIRST_USER_NAME)
+def invocation() -> str:
+    """How a command of this program is called from where the operator stands."""
+    python = Path(sys.executable)
+    if sys.prefix == sys.base_prefix:
+        return "python run.py"
+    shown = os.path.relpath(python)
+    return f"{python if shown.startswith('..') else shown} run.py"
 
 
-async def print_links(config: Config, users: Users, sessions: Sessions, *, port: int) -> None:
-    """Print what is still needed: user 1's pairing link until one was used, the console's login
-    link while no password is set. Raises StoreUnavailable.
+async def first_user(users: Users, config: Config) -> User:
+    """The first user, who is made in an empty database. Raises StoreUnavailable."""
+    known = await users.all()
+    return known[0] if known else await users.create(FIRST_USER_NAME[config.server.language])
+
+
+async def print_links(
+    config: Config, users: Users, sessions: Sessions, first: User, *, port: int
+) -> None:
+    """Print the first user's pairing link until one was used, and the console's login link while no
+    password is set; then, where they are. Raises StoreUnavailable.
     """
-    base = base_url(config, port=port)
+    base, call = base_url(config, port=port), invocation()
+    local = only_this_machine(base)
     parts = [f"LiveRelay: {base}\n"]
-    first = await users.get(FIRST_USER_ID)
-    if first is not None and not await users.paired(FIRST_USER_ID):
-        url = pairing_url(base, await users.add_pairing_code(FIRST_USER_ID))
+    if await users.paired(first.user_id):
+        parts.append(_ANOTHER_PHONE.format(base=base, call=call, user_id=first.user_id))
+    else:
+        url = pairing_url(base, await users.add_pairing_code(first.user_id))
         parts.append(_PHONE.format(url=url))
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not local:
             parts.append(qr(url))
-    if not await sessions.has_password():
+    if await sessions.has_password():
+        parts.append(_CONSOLE_BY_PASSWORD.format(base=base))
+    else:
         url = console_login_url(base, await sessions.add_login_code())
-        parts.append(_CONSOLE.format(url=url))
-    if only_this_machine(base):
+        parts.append(_CONSOLE.format(url=url, call=call))
+    if local:
         parts.append(_ONLY_HERE)
     write("\n".join(parts), sys.stdout)
 

@@ -329,7 +329,7 @@ async def log_chats(served: Api, count: int) -> None:
             Entry(
                 id=number,
                 ts=number,
-                type="error" if number % 2 else "status",
+                type="error" if number % 2 else "question",
                 level="info",
                 creator="anna",
                 user_id=served.user_id,
@@ -363,6 +363,46 @@ async def test_the_log_can_be_narrowed_to_types(served: Api) -> None:
     assert [frame["id"] for frame in page["events"]] == [3, 1]
     _, page, _ = await served.call("GET", "/api/me/events?types=nonsense")
     assert page == {"events": [], "next_before": None}
+
+
+async def test_statuses_and_gaps_of_the_log_are_in_the_asking_phones_language(
+    served: Api, tiktok: TikTok
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    phone = await served.phone()
+    await phone.expect_live()
+    await creator.wait_connected()
+    creator.reset()
+    await phone.expect("gap")
+    await phone.expect_live()
+    headers = {"Accept-Language": "en"}
+    _, page, _ = await served.call("GET", "/api/me/events?types=status,gap", headers=headers)
+    said = {frame.get("state"): frame.get("message") for frame in page["events"]}
+    assert said["live"] == "✅ Connected to @anna's live"
+    assert [f["reason"] for f in page["events"] if f["type"] == "gap"] == ["upstream"]
+
+
+async def test_a_rare_type_is_found_behind_any_number_of_visits(served: Api) -> None:
+    log = served.database.log
+    rare = json.dumps({"type": "chat", "message": "long ago"})
+    await log.append([Entry(3, 3, "chat", "info", "anna", 0, "", "", "", rare)])
+    for first in range(1, 2001, 5):
+        visit = await log.open_visit(served.user_id, "anna", first)
+        await log.close_visit(visit, first + 4)
+    _, page, _ = await served.call("GET", "/api/me/events?types=chat&limit=1")
+    assert [frame["message"] for frame in page["events"]] == ["long ago"]
+
+
+async def test_saving_a_name_asks_tiktok_again_whether_it_knows_it(
+    served: Api, tiktok: TikTok
+) -> None:
+    relay, token = served.relay, served.token
+    await served.call("PUT", "/api/me/tiktok-username", {"tiktok_username": "newcomer"})
+    await (await relay.phone(token)).expect_error("user_not_found")
+    tiktok.creator("newcomer", live=True)
+    await (await relay.phone(token)).expect_error("user_not_found")
+    await served.call("PUT", "/api/me/tiktok-username", {"tiktok_username": "@newcomer"})
+    await (await relay.phone(token)).expect_live()
 
 
 async def test_the_log_holds_what_the_users_phones_were_given_and_no_more(

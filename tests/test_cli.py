@@ -9,13 +9,14 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.phone import Phone
-from tests.process import Server, environment, run
+from tests.process import RUN, STOPS_WITHIN_S, Server, environment, run
 from tests.tiktok import TikTok, frames
 
 
@@ -113,6 +114,9 @@ async def test_the_first_start_makes_user_1_and_prints_how_to_get_in(
     ).status == 0
     async with Server(tmp_path, env) as server, browser() as http:
         assert (server.pairing_code, server.login_url) == ("", "")
+        assert f"{server.url}/app/\n" in server.out
+        assert f"{server.url}/console/\n" in server.out
+        assert "run.py user link 1" in server.out
         form = {"password": "correct horse"}
         async with http.post(f"{server.url}/console/login", data=form) as answer:
             assert (answer.status, answer.url.path) == (200, "/console/")
@@ -189,6 +193,49 @@ async def test_a_command_beside_the_server_is_noticed_within_a_moment(
         assert await server.stop() == 0
 
 
+async def test_a_user_who_is_deleted_leaves_no_row_behind(tmp_path: Path, tiktok: TikTok) -> None:
+    creator = tiktok.creator("anna", live=True)
+    creator.script.sign = 500
+    done = await run(tmp_path, "user", "add", "--name", "x", "--tiktok", "anna", "--json")
+    token = json.loads(done.out)["token"]
+    async with Server(tmp_path, environment(tmp_path, tiktok)) as server, browser() as http:
+        await (await connected(server, http, token)).expect_error("sign_unavailable")
+        phone = Phone(await http.ws_connect(f"{server.url}/ws/{token}?live=manual"))
+        await phone.expect("status", state="stopped")
+        await run(tmp_path, "user", "delete", "1")
+        await phone.expect_error("unauthorized")
+        assert await server.stop() == 0
+    with sqlite3.connect(tmp_path / "liverelay.db") as database:
+        left = database.execute("SELECT count(*) FROM events WHERE user_id = 1").fetchone()
+    database.close()
+    assert left == (0,)
+
+
+async def test_a_new_password_ends_what_open_consoles_show(tmp_path: Path, tiktok: TikTok) -> None:
+    async with Server(tmp_path, environment(tmp_path, tiktok)) as server, browser() as http:
+        await http.post(server.login_url)
+        live = await http.ws_connect(f"{server.url}/console/live")
+        await run(tmp_path, "console", "set-password", "--password-stdin", stdin=b"correct horse\n")
+        message = await asyncio.wait_for(live.receive(), STOPS_WITHIN_S)
+        while message.type is aiohttp.WSMsgType.TEXT:
+            message = await asyncio.wait_for(live.receive(), STOPS_WITHIN_S)
+        assert (message.type, message.data, message.extra) == (
+            aiohttp.WSMsgType.CLOSE, 1008, "signed_out",
+        )  # fmt: skip
+        assert await server.stop() == 0
+
+
+async def test_without_its_packages_the_program_says_how_to_get_them(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-S", str(RUN), "user", "list",
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert len(err.splitlines()) == 1
+    assert b"pip install -r requirements.txt" in err
+
+
 async def test_a_second_server_on_the_database_does_not_start(
     tmp_path: Path, tiktok: TikTok
 ) -> None:
@@ -215,6 +262,13 @@ async def test_a_second_server_on_the_database_does_not_start(
         ('[server]\nlanguage = "de"', 'expected "ru" or "en"'),
         ('[sign]\nurl = "eulerstream"', 'sign.url = "eulerstream": expected a URL'),
         ('[server]\ntls_cert = "x.pem"', "server.tls_key is empty"),
+        ("port = 8080", "port stands outside its section: write it below [server]"),
+        ('[database]\npath = ""', 'database.path = "": expected text that is not empty'),
+        (
+            '[server]\nallowed_hosts = ["http://x/y"]',
+            'server.allowed_hosts = "http://x/y": expected a host',
+        ),
+        ("[sign]\nanonymous_limits = {minut = 5}", "minut is none of them; did you mean minute?"),
         ("[server", "is not valid TOML"),
         ("\xff", "is not UTF-8 text"),
     ],
@@ -352,6 +406,8 @@ async def test_users_are_added_listed_and_deleted(tmp_path: Path) -> None:
         {"user_id": 1, "name": "Маша", "tiktok_username": "masha"},
         {"user_id": 2, "name": "Олег", "tiktok_username": ""},
     ]
+    link = json.loads((await run(tmp_path, "user", "link", "1", "--json")).out)
+    assert link["pair_url"] != first["pair_url"]
     again = json.loads((await run(tmp_path, "user", "token", "1", "--json")).out)
     assert again["token"] != first["token"]
     assert (await run(tmp_path, "user", "delete", "1")).status == 0
@@ -373,6 +429,7 @@ async def test_users_are_added_listed_and_deleted(tmp_path: Path) -> None:
         (("user", "add", "--name", "x", "--tiktok", "../../x"), 2, "../../x"),
         (("user", "add", "--name", "x", "--tiktok", "mаsha"), 2, "«а»"),
         (("user", "token", "7"), 1, "there is no user 7"),
+        (("user", "link", "7"), 1, "there is no user 7"),
         (("user", "delete", "7"), 1, "there is no user 7"),
         (("user", "token", "x"), 2, "invalid int value"),
         (("--config", "nowhere.toml", "user", "list"), 2, "nowhere.toml: there is no such file"),

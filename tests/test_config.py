@@ -71,9 +71,9 @@ def test_our_own_variable_wins_over_the_librarys() -> None:
     [
         ("x = 1", "unknown section [x]"),
         ("server = 1", "[server] must be a table"),
-        ("[server]\nport = true", "server.port = True"),
+        ("[server]\nport = true", "server.port = true"),
         ('[server]\nallowed_hosts = "a"', "a list of texts"),
-        ("[sign]\nanonymous_limits = {minute = 0}", "expected {minute = …, hour = …, day = …}"),
+        ("[sign]\nanonymous_limits = {minute = 0}", "expected { minute = …, hour = …, day = … }"),
         ("[sign]\nanonymous_limits = {minute = 9, hour = 3}", "a longer window cannot allow less"),
         ('[server]\ntrusted_proxies = ["lan"]', "expected an IP address or a network"),
         ('[server]\npublic_url = "relay.example.org"', "expected a URL"),

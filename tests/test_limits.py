@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from server.web.connection import MAX_UNREAD_BYTES
+from server.web.manners import FRAMES_BURST, NAMES_BURST
 from tests.conftest import Serve
 from tests.tiktok import TikTok
 
@@ -119,3 +120,64 @@ async def test_a_phone_that_asks_and_never_reads_holds_bounded_memory(
     (connection,) = relay.phones._all()
     assert connection._transport.get_write_buffer_size() <= MAX_UNREAD_BYTES + 1024
     writer.transport.abort()
+
+
+async def test_two_dead_phones_make_place_for_two_that_come_at_once(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna")
+    relay = await serve(limits={"connections_per_user": 2})
+    _, token = await relay.user("anna")
+    headers = {"Authorization": f"Bearer {token}"}
+    for _ in range(2):
+        relay.hold(await relay.http.ws_connect(f"{relay.url}/ws", headers=headers, autoping=False))
+    fresh = await asyncio.gather(*(relay.phone(token) for _ in range(2)))
+    for phone in fresh:
+        assert (await phone.expect("status"))["tiktok_username"] == "anna"
+
+
+async def test_a_room_that_nobody_watches_gives_way_when_all_are_taken(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    relay = await serve(rooms={"max_rooms": 2})
+    phones = []
+    for name in ("anna", "boris"):
+        tiktok.creator(name, live=True)
+        phones.append(await relay.phone_of(name))
+        await phones[-1].expect_live()
+    tiktok.creator("carla", live=True)
+    await (await relay.phone_of("carla")).expect_error("server_full")
+    await phones[0].close()
+    await (await relay.phone_of("carla")).expect_live()
+    assert relay.rooms.state("anna") == ""
+    assert relay.rooms.state("boris") == "live"
+
+
+async def test_usernames_come_so_many_at_a_time(serve: Serve, tiktok: TikTok) -> None:
+    relay = await serve()
+    _, token = await relay.user()
+    phone = await relay.phone(token, live="manual")
+    await phone.expect("status", state="stopped")
+    for number in range(NAMES_BURST + 1):
+        await phone.send(action="connect_tiktok", username=f"bad name {number}")
+        error = await phone.expect("error")
+    assert error["code"] == "bad_message"
+    codes = [frame["code"] for frame in phone.of("error")]
+    assert codes == ["invalid_username"] * NAMES_BURST + ["bad_message"]
+
+
+async def test_a_flood_of_frames_ends_the_socket_and_nobody_elses(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    creator = tiktok.creator("anna", live=True)
+    relay = await serve()
+    watching = await relay.phone_of("anna")
+    await watching.expect_live()
+    flooding = await relay.phone_of("anna", live="manual")
+    for _ in range(FRAMES_BURST * 5):
+        await flooding.send(action="noop")
+    assert await flooding.expect_close() == (1008, "bad_message")
+    assert {frame["code"] for frame in flooding.of("error")} == {"bad_message"}
+    await creator.wait_connected()
+    await watching.send(action="ping")
+    await watching.expect("pong")

@@ -245,3 +245,11 @@ async def test_a_request_that_is_no_http_is_one_line_without_its_text(
     assert "SECRET" not in written
     assert "Traceback" not in written
     assert written.count("Malformed request from 127.0.0.1") == 4
+
+
+def test_configured_secrets_are_never_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
+    setup(Config(sign=SignSettings(api_key="the-servers-own-key")))
+    for number in range(2000):
+        register_secret(f"users-key-{number}")
+    logger.info("the-servers-own-key users-key-1999 users-key-1")
+    assert lines(capsys)[-1].endswith("INFO: *** *** users-key-1")

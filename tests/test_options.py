@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.liverelay import LiveRelay
+from tests.phone import Phone
 from tests.tiktok import TikTok, frames
 
 
@@ -143,3 +144,40 @@ async def test_a_foreign_host_is_refused_before_the_upgrade(host: str, relay: Li
 async def test_a_plain_request_for_the_socket_is_a_clear_refusal(relay: LiveRelay) -> None:
     async with relay.http.get(f"{relay.url}/ws") as answer:
         assert answer.status == 400
+
+
+async def test_a_phone_that_begins_stopped_is_told_where_it_stands(
+    relay: LiveRelay, tiktok: TikTok
+) -> None:
+    tiktok.creator("anna", live=True)
+    _, token = await relay.user("anna")
+    watching = await relay.phone(token)
+    epoch = (await watching.expect("status"))["epoch"]
+    await watching.expect_live()
+    phone = await relay.phone(token, live="manual", lang="en")
+    first = await phone.next()
+    assert first is not None
+    assert set(first) == {
+        "type", "ts", "state", "message", "tiktok_username", "epoch", "last_id", "server_time",
+    }  # fmt: skip
+    assert (first["state"], first["tiktok_username"]) == ("stopped", "anna")
+    assert first["epoch"] == epoch
+    assert first["last_id"] >= watching.frames[-1]["id"]
+    await phone.send(action="connect_tiktok")
+    await phone.expect_live()
+    await phone.send(action="disconnect_tiktok")
+    stopped = await phone.expect("status", state="stopped")
+    assert set(stopped) == {"type", "ts", "state", "message", "tiktok_username"}
+
+
+async def test_the_language_that_a_user_has_set_wins_over_the_devices(relay: LiveRelay) -> None:
+    user, token = await relay.user()
+    await relay.users.set_language(user.user_id, "en")
+    async with relay.http.ws_connect(
+        f"{relay.url}/ws/{token}", headers={"Accept-Language": "ru"}
+    ) as ws:
+        error = await Phone(ws).expect_error("username_required")
+    assert error["message"] == "⚠️ A TikTok username is needed"
+    phone = await relay.phone(token, lang="ru")
+    error = await phone.expect_error("username_required")
+    assert error["message"] == "⚠️ Необходимо указать TikTok username"

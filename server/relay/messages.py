@@ -113,6 +113,9 @@ AnyCommand = ConnectTikTok | DisconnectTikTok | Ping | Noop
 _command_decoder: Final[msgspec.json.Decoder[AnyCommand]] = msgspec.json.Decoder(AnyCommand)
 
 
+_status_decoder: Final = msgspec.json.Decoder(Status)
+
+
 def decode_command(data: str) -> AnyCommand:
     """Read a phone's frame. Raises BadMessage for anything that is no command."""
     try:
@@ -130,6 +133,11 @@ def event_json(event: Frame, entry_id: int, ts: int) -> bytes:
 def read_gift(frame: str) -> Gift:
     """A gift as it was sent, from the log. Raises msgspec.DecodeError."""
     return _gift_decoder.decode(frame)
+
+
+def read_status(frame: str) -> Status:
+    """A status as it was sent, from the log. Raises msgspec.DecodeError."""
+    return _status_decoder.decode(frame)
 
 
 def to_json(frame: msgspec.Struct) -> bytes:

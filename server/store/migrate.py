@@ -21,6 +21,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 #: Larger files are not read whole at start; SQLite meets damage when it reads there.
 QUICK_CHECK_BYTES: Final = 64 << 20
 
+#: Rows of the table meta that must be whole numbers.
+COUNTERS: Final = ("revision", "next_id", "running")
+
 # The SQLite file format, 1.3: header string, user version at 60, application id at 68.
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
@@ -41,6 +44,7 @@ def prepare(path: Path, migrations: Path = MIGRATIONS) -> None:
             if version is not None and path.stat().st_size <= QUICK_CHECK_BYTES:
                 _check_whole(connection, path)
             _migrate(connection, path, scripts)
+            _check_counters(connection, path)
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
@@ -81,6 +85,16 @@ def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise StartupError(f"{path}: the database is damaged: {verdict}")
+
+
+def _check_counters(connection: sqlite3.Connection, path: Path) -> None:
+    """The counters that everything is numbered by: with a wrong one ids would come again."""
+    found = dict(connection.execute("SELECT key, typeof(value) FROM meta").fetchall())
+    for key in COUNTERS:
+        if found.get(key) != "integer":
+            raise StartupError(
+                f"{path}: the database is damaged: meta.{key} is {found.get(key, 'missing')}"
+            )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, scripts: list[Path]) -> None:

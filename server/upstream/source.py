@@ -56,12 +56,14 @@ class Source:
         key: str,
         on_opened: Callable[[], None],
         on_received: OnReceived,
+        on_bad: Callable[[], None],
     ) -> None:
         self._config = config
         self._creator = creator
         self._room_id = room_id
         self._on_opened = on_opened
         self._on_received = on_received
+        self._on_bad = on_bad
         self._attempt = Attempt()
         self._client = RelayClient(config, creator, key=key, attempt=self._attempt, heard=self)
         quiet_library_loggers()
@@ -74,8 +76,6 @@ class Source:
         self.heard_at = 0.0
         #: TikTok has said that the live is over.
         self.ended = False
-        #: Frames, and messages of a relayed kind, that could not be read.
-        self.bad_frames = self.bad_messages = 0
         #: Something has happened in the live.
         self.heard_events = False
         self._open = False
@@ -183,7 +183,7 @@ class Source:
 
     def on_bad_frame(self) -> None:
         """A frame could not be read."""
-        self.bad_frames += 1
+        self._on_bad()
 
     def on_result(self, result: Any) -> None:
         """Decode one fetch result; never raises, for that would end the library's task."""
@@ -193,7 +193,7 @@ class Source:
             try:
                 item = decode.decode(message.method, message.payload)
             except decode.BadPayload:
-                self.bad_messages += 1
+                self._on_bad()
                 continue
             if item is not None:
                 received.append(item._replace(history=first or message.is_history))

@@ -28,6 +28,8 @@ class TikTok:
         self._client: Any = None
         self._lookups: Any = None
         self._source: Any = None
+        #: Frames and messages that could not be read, of every source.
+        self.bad_messages = 0
 
     @property
     def ready(self) -> bool:
@@ -76,8 +78,12 @@ class TikTok:
             key=key,
             on_opened=on_opened,
             on_received=on_received,
+            on_bad=self._count_bad,
         )
         return source
+
+    def _count_bad(self) -> None:
+        self.bad_messages += 1
 
     async def _loaded(self) -> None:
         if self._loading is None:

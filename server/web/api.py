@@ -16,12 +16,15 @@ from msgspec import Meta
 from server.errors import Unauthorized
 from server.events import LIVE_EVENT_TYPES
 from server.logs import register_secret
-from server.relay.notices import rfc3339
+from server.relay import messages
+from server.relay.notices import Lang, rfc3339, state_text
+from server.store.log import Entry
 from server.store.users import CodeUnknown, CodeUsed, TokenOwner, User
 from server.usernames import normalise
 from server.web.auth import bearer_token
 from server.web.body import read_json
 from server.web.keys import AUTH, CONFIG, EVENT_LOG, PHONES, ROOMS, USERS, VISITS
+from server.web.options import preferred_lang
 from server.web.problem import BadParameter, CodeNotFound, CodeSpent, TooManyRequests
 
 #: The log page: how many frames one answer holds.
@@ -182,6 +185,8 @@ async def revoke_token(request: web.Request) -> web.Response:
 async def events(request: web.Request) -> web.Response:
     """What the user's phones were shown, newest first."""
     owner = await _owner(request)
+    lang = await request.app[PHONES].lang(owner.user_id)
+    lang = lang or preferred_lang(request, request.app[CONFIG].server.language)
     limit = _number(request, "limit", most=MAX_EVENTS) or DEFAULT_EVENTS
     before = _number(request, "before", most=MAX_ID)
     types = _types(request)
@@ -197,10 +202,19 @@ async def events(request: web.Request) -> web.Response:
     page = rows[:limit]
     return _json(
         Events(
-            events=[msgspec.Raw(row.frame) for row in page],
+            events=[_frame(row, lang) for row in page],
             next_before=page[-1].id if len(rows) > limit else None,
         )
     )
+
+
+def _frame(row: Entry, lang: Lang) -> msgspec.Raw:
+    """An entry as its phone was sent it; the log keeps statuses in the server's language."""
+    if row.type != "status":
+        return msgspec.Raw(row.frame)
+    status = messages.read_status(row.frame)
+    said = state_text(status.state, lang, creator=status.tiktok_username)
+    return msgspec.Raw(messages.to_json(msgspec.structs.replace(status, message=said)))
 
 
 # ---- reading requests

@@ -26,6 +26,16 @@ GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] =
     ("liverelay_phones", "Phones connected now", lambda app: app[PHONES].count()),
     ("liverelay_rooms", "Creators at the moment", lambda app: len(app[ROOMS])),
     (
+        "liverelay_event_log_dropped",
+        "Entries that the disk refused for too long",
+        lambda app: app[EVENT_LOG].dropped,
+    ),
+    (
+        "liverelay_bad_messages",
+        "Frames and messages of TikTok's that could not be read",
+        lambda app: app[TIKTOK].bad_messages,
+    ),
+    (
         "liverelay_event_log_failing",
         "1 while the disk refuses the event log",
         lambda app: int(app[EVENT_LOG].writer_failing),

@@ -1,7 +1,7 @@
 """The running code, packed: what the AGPL asks us to offer to everyone who uses the server.
 
-The operator's config.toml stays out, for it may hold keys; without one the defaults apply, so what
-is packed runs as it is.
+The operator's configuration stays out, wherever it is kept, for it may hold keys; without one the
+defaults apply, so what is packed runs as it is.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FILES: Final = (
     "LICENSE",
 )
 FOLDERS: Final = ("server", "templates", "static", "tools")
-#: Stays out of every folder, should --config name one below FOLDERS.
-SECRET: Final = "config.toml"
+#: TOML files of ours: any other may be a configuration that --config names.
+TEXTS: Final = frozenset({"catalogue.toml", "strings.toml"})
 #: Code and its data; nothing that an operator may have left beside it.
 SUFFIXES: Final = frozenset(
     {
@@ -45,7 +45,6 @@ SUFFIXES: Final = frozenset(
         ".py",
         ".sql",
         ".svg",
-        ".toml",
         ".txt",
         ".webmanifest",
     }
@@ -111,6 +110,7 @@ def _code(root: Path) -> Iterator[Path]:
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             parts = path.relative_to(root).parts
-            hidden = any(part.startswith((".", "__pycache__")) or part == SECRET for part in parts)
-            if path.suffix in SUFFIXES and not hidden and path.is_file() and not path.is_symlink():
+            hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+            ours = path.suffix in SUFFIXES or path.name in TEXTS
+            if ours and not hidden and path.is_file() and not path.is_symlink():
                 yield path

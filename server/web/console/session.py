@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from server.store.sessions import SESSION_LIFE_S
+from server.store.sessions import SESSION_LIFE_S, Sessions
 from server.web.hosts import foreign_origin
 from server.web.keys import AUTH, CONFIG, SESSIONS
 from server.web.problem import ForeignOrigin
@@ -54,6 +54,12 @@ class LiveSockets:
         """The session is over: so are its sockets."""
         for end in tuple(self._of_session.get(token, ())):
             end(SIGNED_OUT)
+
+    async def check(self, sessions: Sessions) -> None:
+        """End the sockets of sessions that another process has ended. Raises StoreUnavailable."""
+        for token in tuple(self._of_session):
+            if not await sessions.find(token):
+                self.end_session(token)
 
     async def close(self) -> None:
         """The server stops."""
