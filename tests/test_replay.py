@@ -222,3 +222,31 @@ async def test_what_tiktok_tells_once_more_after_a_restart_is_not_relayed_twice(
     await creator.send(frames.chat(fan, "news"))
     await phone.expect("chat", message="news")
     assert [frame["type"] for frame in phone.of("chat", "gift")] == ["chat"]
+
+
+async def test_what_the_log_has_let_go_of_is_a_gap(tiktok: TikTok, serve: Serve) -> None:
+    creator = tiktok.creator("anna", live=True)
+    relay = await serve()
+    _, token = await relay.user("anna")
+    phone = await relay.phone(token)
+    epoch = (await phone.expect("status"))["epoch"]
+    await phone.expect_live()
+    await creator.wait_connected()
+    for number in range(40):
+        await creator.send(frames.chat("fan", str(number)))
+    await phone.expect("chat", message="39")
+    ids = {frame["message"]: frame["id"] for frame in phone.of("chat")}
+    await relay.stop()
+    relay = await serve()
+    await relay.log.prune(keep_days=14, max_rows=10, now_ms=0)
+    phone = await relay.phone(token, since=ids["4"], epoch=epoch)
+    gap = await phone.expect("gap", reason="window")
+    assert gap["from_id"] == ids["4"] + 1
+    await phone.expect_live()
+    await creator.wait_connected()
+    await creator.send(frames.chat("fan", "now"))
+    await phone.expect("chat", message="now")
+    came = [frame["message"] for frame in phone.of("chat")]
+    lost = {text for text, number in ids.items() if ids["4"] < number <= gap["to_id"]}
+    assert {*came, *lost} >= {str(number) for number in range(5, 40)}
+    assert not set(came) & lost

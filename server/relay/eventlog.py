@@ -153,6 +153,10 @@ class EventLog:
                 raise
             return new_epoch()
 
+    async def pruned_id(self) -> int:
+        """Up to here entries may be gone: too old, or too many. Raises StoreUnavailable."""
+        return await self._store.pruned_id()
+
     async def tail(self, creator: str, *, limit: int) -> list[Entry]:
         """The newest live events of a creator, those in memory included, oldest first.
 

@@ -35,8 +35,12 @@ async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> list[
     """
     last_id = log.last_id
     entries = await log.tail(creator, limit=backlog)
-    whole = log.keeps_live_events and len(entries) < backlog
-    ring.floor_id = 0 if whole else (entries[0].id - 1 if entries else last_id)
+    if not log.keeps_live_events:
+        ring.floor_id = last_id
+    elif len(entries) < backlog:  # all that the log still has
+        ring.floor_id = await log.pruned_id()
+    else:
+        ring.floor_id = entries[0].id - 1
     lost_until = log.lost_until_id
     before = [entry for entry in entries if entry.id <= lost_until]
     for entry in before:

@@ -147,17 +147,28 @@ class LogStore:
 
     async def _delete_while(self, condition: str, value: int) -> int:
         async def work(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(
-                "DELETE FROM events WHERE id IN "
-                f"(SELECT id FROM events WHERE {condition} LIMIT {CHUNK_ROWS})",
-                (value,),
+            found = await connection.execute_fetchall(
+                f"SELECT id FROM events WHERE {condition} LIMIT {CHUNK_ROWS}", (value,)
             )
-            return cursor.rowcount
+            ids = [row[0] for row in found]
+            if ids:
+                await connection.executemany("DELETE FROM events WHERE id = ?", [(i,) for i in ids])
+                await connection.execute(
+                    "INSERT INTO meta (key, value) VALUES ('pruned_id', ?) ON CONFLICT (key) "
+                    "DO UPDATE SET value = max(value, excluded.value)",
+                    (max(ids),),
+                )
+            return len(ids)
 
         removed = 0
         while count := await self._writer.write(work):
             removed += count
         return removed
+
+    async def pruned_id(self) -> int:
+        """The newest id that was ever pruned, 0 when none was."""
+        row = await self._reader.row("SELECT value FROM meta WHERE key = 'pruned_id'")
+        return int(row[0]) if row else 0
 
     # ---- visits
 
