@@ -203,7 +203,7 @@ class Keeper:
             self._creator,
             room_id,
             key=ask.key,
-            on_opened=lambda: self._room.set_state("live"),
+            on_opened=self._opened,
             on_received=self._room.receive,
         )
         try:
@@ -217,13 +217,17 @@ class Keeper:
             permit.abandon()
             await self._close(source)
             raise
-        self._on_connected()
         self._room.falls_back = source.falls_back
         if source.falls_back:
             # Connecting again makes it worse, so the stream is kept as it is.
             logger.warning("@%s is streamed by the sign server's fallback socket", self._creator)
         logger.info("✅ TikTok Live клиент запущен для @%s", self._creator)
         return source
+
+    def _opened(self) -> None:
+        # In this order: who hears of the live may send others, and they must be let in.
+        self._on_connected()
+        self._room.set_state("live")
 
     async def _close(self, source: Source) -> None:
         """Close a source whole: being cancelled meanwhile must not leave half of it open."""

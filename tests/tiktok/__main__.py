@@ -64,14 +64,18 @@ SCENES: Final = {
     "drops": Scene("loses the stream every minute", turn="reset"),
     "ends": Scene("ends the live every minute, and begins another", turn="end"),
     "limited": Scene(
-        "meets the connection limit: rate_limited for 90 s",
+        "meets the connection limit, and with it everybody: rate_limited for 90 s",
         script=_sign(SignAnswer.rate_limited({"Retry-After": "90"})),
     ),
     "signdown": Scene("meets a broken sign server: sign_unavailable", script=_sign(500)),
     "badkey": Scene(
-        "meets a sign server that refuses the key: sign_key_invalid", script=_sign(401)
+        "is refused with the key, and so is everybody for 15 minutes: sign_key_invalid",
+        script=_sign(401),
     ),
-    "premium": Scene("needs a plan that the key has not: premium_required", script=_sign(402)),
+    "premium": Scene(
+        "needs a better plan, and so does everybody for 15 minutes: premium_required",
+        script=_sign(402),
+    ),
     "captcha": Scene("is behind a captcha: blocked", script=_pages("captcha")),
     "broken": Scene("has pages that fail: connect_failed", script=_pages("500")),
     "adult": Scene(
