@@ -22,6 +22,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from server.config import Config
 
 MASK: Final = "***"
+#: A pattern that matches nowhere.
+NOTHING: Final = r"(?!)"
 #: A shorter value would mask ordinary words.
 MIN_SECRET: Final = 6
 #: Users' secrets remembered; the oldest is forgotten first.
@@ -80,7 +82,7 @@ class _Secrets:
 
     def configure(self, values: Iterable[str]) -> None:
         self._configured = {value for value in values if len(value) >= MIN_SECRET}
-        self._compile()
+        self._pattern = None
 
     def add(self, value: str) -> None:
         if len(value) < MIN_SECRET or value in self._users:
@@ -88,15 +90,17 @@ class _Secrets:
         self._users[value] = None
         if len(self._users) > MAX_SECRETS:
             del self._users[next(iter(self._users))]
-        self._compile()
+        self._pattern = None
 
-    def _compile(self) -> None:
-        longest_first = sorted({*self._configured, *self._users}, key=len, reverse=True)
-        pattern = "|".join(map(re.escape, longest_first))
-        self._pattern = re.compile(pattern) if pattern else None
+    def _compiled(self) -> re.Pattern[str]:
+        """One pattern for all, made when a line needs it: with many secrets that takes a while."""
+        if self._pattern is None:
+            longest_first = sorted({*self._configured, *self._users}, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)) or NOTHING)
+        return self._pattern
 
     def mask(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        return self._compiled().sub(MASK, text)
 
 
 _secrets: Final = _Secrets()
