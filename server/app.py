@@ -24,6 +24,7 @@ from server import logs, startup
 from server.clock import Clock
 from server.config import Config, shown
 from server.errors import StartupError, StoreUnavailable
+from server.lag import LoopLag
 from server.relay.cooldowns import Cooldowns
 from server.relay.ended import EndedLives
 from server.relay.eventlog import EventLog
@@ -46,6 +47,7 @@ from server.web.keys import (
     DATABASE,
     EVENT_LOG,
     GUARD,
+    LAG,
     LOG,
     PHONES,
     ROOMS,
@@ -77,7 +79,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     pages.setup_templates(app)
     for module in (phone, api, asyncapi, health, pages, console):
         module.add_routes(app)
-    app.cleanup_ctx.extend([_store, _event_log, _tiktok, _relay, _changes])
+    app.cleanup_ctx.extend([_lag, _store, _event_log, _tiktok, _relay, _changes])
     app.on_shutdown.append(_close_phones)
     return app
 
@@ -148,6 +150,16 @@ def _raise_descriptor_limit() -> None:
     wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(WANTED_DESCRIPTORS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@asynccontextmanager
+async def _lag(app: web.Application) -> AsyncIterator[None]:
+    lag = app[LAG] = LoopLag()
+    lag.start()
+    try:
+        yield
+    finally:
+        lag.stop()
 
 
 @asynccontextmanager

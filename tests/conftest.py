@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import settings
 
 from server.clock import Clock
+from server.lag import BLOCKED_S, LoopLag
 from tests.liverelay import LiveRelay, config_for
-from tests.tiktok import TikTok
+from tests.tiktok import TikTok, frames
 
 # Machines are shared: a slow example is no failure. CI must not fail by luck.
 settings.register_profile(
@@ -27,6 +29,7 @@ Serve = Callable[..., Awaitable[LiveRelay]]
 @pytest.fixture
 async def tiktok() -> AsyncIterator[TikTok]:
     """TikTok and its sign server, unlimited."""
+    await asyncio.to_thread(frames.warm_up)
     async with TikTok(ping_interval=1.0) as stand_in:
         yield stand_in
 
@@ -47,6 +50,20 @@ async def serve(tiktok: TikTok, tmp_path: Path) -> AsyncIterator[Serve]:
 async def relay(serve: Serve) -> LiveRelay:
     """A server with default settings."""
     return await serve()
+
+
+@pytest.fixture(autouse=True)
+async def nothing_blocks_the_loop() -> AsyncIterator[None]:
+    """Fail a test in which the loop's thread works for longer than that without a turn for others.
+
+    In CPU time: what the machine does besides is not ours. The server, TikTok, and the phones of a
+    test share the loop, so each has less than this.
+    """
+    lag = LoopLag()
+    lag.start()
+    yield
+    lag.stop()
+    assert lag.longest_turn_s < BLOCKED_S, f"the loop was blocked for {lag.longest_turn_s:.3f} s"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

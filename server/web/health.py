@@ -17,13 +17,18 @@ from prometheus_client.registry import Collector
 
 from server.errors import StoreUnavailable
 from server.web.auth import bearer_token
-from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, GUARD, PHONES, ROOMS, TIKTOK
+from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, GUARD, LAG, PHONES, ROOMS, TIKTOK
 
 #: A database that takes longer serves nobody.
 READY_TIMEOUT_S: Final = 3.0
 
 GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] = (
     ("liverelay_phones", "Phones connected now", lambda app: app[PHONES].count()),
+    (
+        "liverelay_loop_lag_seconds",
+        "The most that the event loop was late within the last minute",
+        lambda app: app[LAG].worst_s,
+    ),
     ("liverelay_rooms", "Creators at the moment", lambda app: len(app[ROOMS])),
     (
         "liverelay_event_log_dropped",

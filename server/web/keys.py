@@ -9,6 +9,7 @@ from aiohttp import web
 if TYPE_CHECKING:  # names for the type checker: importing them here would close import circles
     from server.clock import Clock
     from server.config import Config
+    from server.lag import LoopLag
     from server.relay.eventlog import EventLog
     from server.relay.rooms import Rooms
     from server.relay.visits import Visits
@@ -26,6 +27,7 @@ CLOCK: Final[web.AppKey[Clock]] = web.AppKey("clock")
 DATABASE: Final[web.AppKey[Database]] = web.AppKey("database")
 USERS: Final[web.AppKey[Users]] = web.AppKey("users")
 SESSIONS: Final[web.AppKey[Sessions]] = web.AppKey("sessions")
+LAG: Final[web.AppKey[LoopLag]] = web.AppKey("lag")
 LOG: Final[web.AppKey[LogStore]] = web.AppKey("log")
 EVENT_LOG: Final[web.AppKey[EventLog]] = web.AppKey("event_log")
 ROOMS: Final[web.AppKey[Rooms]] = web.AppKey("rooms")

@@ -6,6 +6,7 @@ A person may be given by name; `id=` repeats an id, as TikTok does after a recon
 
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Final
 
 from TikTokLiveProto.v3.webcast.im import (
@@ -57,6 +58,7 @@ __all__ = [
     "streak",
     "subscribe",
     "viewers",
+    "warm_up",
 ]
 
 FOLLOWED, SHARED = 1, 3
@@ -225,3 +227,23 @@ def control(action: ControlAction | int, *, tips: str = "", id: int | None = Non
 
 def _emote(picture: str) -> dict[str, Any]:
     return {"emote_id": picture.rsplit("/", 1)[-1], "image": image(picture)}
+
+
+@cache
+def warm_up() -> None:
+    """Build one of each: the library looks a type's fields up when it is first used, for long."""
+    chat("x", "x", emotes=[("https://x", 0)])
+    like("x")
+    join("x")
+    grand_join("x")
+    viewers(1)
+    follow("x")
+    share("x")
+    subscribe("x")
+    question("x", "x")
+    emote("x", "https://x")
+    envelope("x", 1, 1)
+    control(ControlAction.STREAM_ENDED)
+    gift("x", GIFTS[0])
+    battle_start(1, ["x"])
+    battle_score(1, {"x": 1})
