@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from typing import Final
 
 from server.relay.messages import Gap, wire
@@ -13,12 +14,22 @@ from server.relay.ring import Group, Ring
 NOT_REPLAYED: Final = frozenset({"status"})
 
 
+class Place(Enum):
+    """Where a phone stands in its room's fan-out; see fanout.py."""
+
+    AWAY = "away"
+    FRONT = "front"
+    APART = "apart"
+    BEHIND = "behind"
+
+
 class Outbox:
     """What one phone has had and what it is sent next.
 
-    `cursor` is a position in the ring of the room the phone is in. `replay_end` is where the ring
-    stood when the phone joined: statuses before it are old news. `cut_off` is told once, when the
-    phone has been given up as too slow, `missed` of every gap that it is sent for being slow.
+    `cursor` is a position in the ring of the room the phone is in, and `last_id` the id of what it
+    was handed last; of a phone at the front, the fan-out keeps both for all. `replay_end` is where
+    the ring stood when the phone joined: statuses before it are old news. `cut_off` is told once,
+    when the phone has been given up as too slow, `missed` of every gap that it is sent for that.
     """
 
     __slots__ = (
@@ -29,6 +40,7 @@ class Outbox:
         "group",
         "last_id",
         "missed",
+        "place",
         "replay_end",
         "transport",
     )
@@ -47,8 +59,8 @@ class Outbox:
         self.missed = missed
         self.cursor = 0
         self.replay_end = 0
-        #: Id of the newest frame handed to the transport.
         self.last_id = 0
+        self.place = Place.AWAY
         self._last_size = 0
         self._progress_at = 0.0
 
