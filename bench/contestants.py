@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.processes import SERVER_CORE, Phones, Process, free_port, wait_for_port
 from bench.product import PYTHON, Relay, feeder
-
-PEERS = Path(__file__).parent / "peers"
+from bench.tools import PEERS, Tools
 
 
 class Load(NamedTuple):
@@ -25,23 +24,14 @@ class Load(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A contestant at work."""
+    """A contestant at work. `more` lets further phones in."""
 
     server: Process
     phones: Phones
-    connect_s: float
-    rss_before_kib: int
+    more: Callable[[int], Phones]
 
 
-class Tools(NamedTuple):
-    """The compiled programs, and a folder for everything that is written."""
-
-    phones: Path
-    floor: Path
-    folder: Path
-
-
-Contestant = Callable[[Tools, Load], Any]
+Contestant = Callable[[Tools, Load], AbstractContextManager[Stage]]
 
 
 @contextmanager
@@ -49,17 +39,10 @@ def liverelay(tools: Tools, load: Load) -> Iterator[Stage]:
     """The product, end to end: TikTok on loopback, through the real library, to the phones."""
     with ExitStack() as stack:
         source, addresses = stack.enter_context(feeder(load.rooms))
-        folder = _fresh(tools.folder)
-        relay = stack.enter_context(Relay(folder, addresses, load.rooms))
+        relay = stack.enter_context(Relay(tools.fresh(), addresses, load.rooms))
         relay.ready()
-        rss = relay.rss_kib()
-        paths = [relay.path(number % load.rooms) for number in range(load.phones)]
-        phones = stack.enter_context(
-            Phones(tools.phones, relay.port, paths, folder, stalled=load.stalled)
-        )
-        connect_s = phones.connected()
-        source.say(f"{load.rate} {load.per_frame} {load.kind}")
-        yield Stage(relay, phones, connect_s, rss)
+        paths = [relay.path(number) for number in range(load.rooms)]
+        yield _with_phones(stack, tools, relay, relay.port, paths, load, source)
 
 
 @contextmanager
@@ -67,11 +50,21 @@ def stock(tools: Tools, load: Load) -> Iterator[Stage]:
     """TikTokLive and FastAPI as they come, end to end on the same TikTok."""
     with ExitStack() as stack:
         source, addresses = stack.enter_context(feeder(load.rooms))
-        port = free_port()
-        urls = (addresses["app"], addresses["webcast"], addresses["sign"])
-        server = stack.enter_context(_peer([PYTHON, PEERS / "stock_relay.py", str(port), *urls], port))
-        paths = [f"/ws/room{number % load.rooms}" for number in range(load.phones)]
+        server, port = stack.enter_context(relay_of_stock_parts(addresses, "creator"))
+        paths = [f"/ws/room{number}" for number in range(load.rooms)]
         yield _with_phones(stack, tools, server, port, paths, load, source)
+
+
+@contextmanager
+def relay_of_stock_parts(
+    addresses: dict[str, str], client_for: str
+) -> Iterator[tuple[Process, int]]:
+    """See peers/stock_relay.py; the process and its port."""
+    port = free_port()
+    urls = (addresses["app"], addresses["webcast"], addresses["sign"])
+    program = PEERS / "stock_relay.py"
+    with _peer([PYTHON, program, str(port), *urls, client_for], port) as server:
+        yield server, port
 
 
 def _peer_of(*command: str | Path, mode: str = "ws", path: str = "/ws") -> Contestant:
@@ -81,7 +74,7 @@ def _peer_of(*command: str | Path, mode: str = "ws", path: str = "/ws") -> Conte
         program = [tools.floor if part == "floor" else part for part in command]
         with ExitStack() as stack:
             server = stack.enter_context(_peer([*program, str(port), str(load.rate)], port))
-            yield _with_phones(stack, tools, server, port, [path] * load.phones, load, mode=mode)
+            yield _with_phones(stack, tools, server, port, [path], load, mode=mode)
 
     return contestant
 
@@ -96,15 +89,17 @@ def _with_phones(
     source: Process | None = None,
     mode: str = "ws",
 ) -> Stage:
-    rss = server.rss_kib()
-    folder = _fresh(tools.folder)
-    phones = stack.enter_context(
-        Phones(tools.phones, port, paths, folder, mode=mode, stalled=load.stalled)
-    )
-    connect_s = phones.connected()
+    """Let the phones in, one path after the other, and begin to speak."""
+
+    def more(count: int, stalled: int = 0) -> Phones:
+        of_each = [paths[number % len(paths)] for number in range(count)]
+        return Phones(tools.phones, port, of_each, tools.fresh(), mode=mode, stalled=stalled)
+
+    phones = stack.enter_context(more(load.phones, load.stalled))
+    phones.connected()
     if source is not None:
         source.say(f"{load.rate} {load.per_frame} {load.kind}")
-    return Stage(server, phones, connect_s, rss)
+    return Stage(server, phones, more)
 
 
 @contextmanager
@@ -112,13 +107,6 @@ def _peer(command: list[str | Path], port: int) -> Iterator[Process]:
     with Process(command, core=SERVER_CORE) as server:
         wait_for_port(port)
         yield server
-
-
-def _fresh(folder: Path) -> Path:
-    number = sum(1 for _ in folder.iterdir())
-    made = folder / f"run-{number}"
-    made.mkdir()
-    return made
 
 
 floor = _peer_of("floor")

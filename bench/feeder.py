@@ -2,9 +2,10 @@
 
     python -m bench.feeder ROOMS
 
-prints its addresses as one line of JSON. A line on standard input, "RATE PER_FRAME KIND", sets events a
-second of each room, events in a frame, and what they are: "chat", or "mix" as in a real live. Every chat
-says when it was made.
+prints its addresses as one line of JSON. A line on standard input, "RATE PER_FRAME KIND", sets
+events a second of each room, events in a frame, and what they are: "chat"; "mix" as in a real live;
+or "again", the same frames of such a mix again and again, which is the fastest. Every chat but
+those says when it was made.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from tests.tiktok.creator import Creator
 from tests.tiktok.message import Message
 from tests.tiktok.traffic import Traffic
 
-#: TikTok's ids, and from here on ours, are nine bytes long as varints: one can be put in place of another.
+#: TikTok's ids, and from here on ours, are nine bytes long as varints: one fits in another's place.
 FIRST_ID: Final = 1 << 62
 STAMP: Final = "t=" + "0" * 16
 TEXT: Final = f"{STAMP} a message of a usual length"
 TICK_S: Final = 0.004
 TEMPLATES: Final = 400
+#: Frames that are repeated.
+AGAIN: Final = 200
 
 
 def varint(number: int) -> bytes:
@@ -64,6 +67,7 @@ class Feed:
         self._next_id = FIRST_ID
         chat = frames.chat("viewer.123", TEXT)
         self._kinds = {"chat": [Template(chat)], "mix": self._mix()}
+        self._again: list[bytes] = []
         self.rate, self.per_frame, self.kind = 0.0, 1, "chat"
 
     def _mix(self) -> list[Template]:
@@ -93,7 +97,17 @@ class Feed:
                     due[creator] += pause
                     log_id += 1
                     if creator.sockets:
-                        await creator.send_raw(self.frame(log_id))
+                        await creator.send_raw(self._next(log_id))
+
+    def _next(self, log_id: int) -> bytes:
+        return self._again[log_id % AGAIN] if self._again else self.frame(log_id)
+
+    def set(self, rate: float, per_frame: int, kind: str) -> None:
+        """What is sent from now on."""
+        again = kind == "again"
+        self.per_frame, self.kind = per_frame, "mix" if again else kind
+        self._again = [self.frame(number) for number in range(1, AGAIN + 1)] if again else []
+        self.rate = rate
 
     def frame(self, log_id: int) -> bytes:
         """One push frame as TikTok packs it."""
@@ -131,7 +145,7 @@ async def main() -> None:
             print(json.dumps({"spent": tiktok.sign.spent()}), flush=True)
             return
         rate, per_frame, kind = line.split()
-        feed.rate, feed.per_frame, feed.kind = float(rate), int(per_frame), kind
+        feed.set(float(rate), int(per_frame), kind)
 
     loop.add_reader(sys.stdin, command)
     await feed.run()

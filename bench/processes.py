@@ -38,7 +38,9 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        self._log = (cwd or Path.cwd()) / f"bench-{Path(str(arguments[0])).name}.log" if cwd else None
+        self._log = (
+            (cwd or Path.cwd()) / f"bench-{Path(str(arguments[0])).name}.log" if cwd else None
+        )
         with open(self._log or os.devnull, "ab") as log:
             self._child = subprocess.Popen(
                 [str(argument) for argument in arguments],

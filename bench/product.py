@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -39,21 +40,25 @@ connections_per_ip = 100000
 class Relay(Process):
     """The server. `paths` has one request path for each user: user n watches room n - 1."""
 
-    def __init__(self, folder: Path, addresses: dict[str, str], users: int) -> None:
+    def __init__(
+        self, folder: Path, addresses: dict[str, str], users: int, *, wait: bool = True
+    ) -> None:
         self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         (folder / "config.toml").write_text(CONFIG.format(port=self.port, **addresses))
         self.tokens = asyncio.run(_add_users(folder / "liverelay.db", users))
         super().__init__([PYTHON, ROOT / "run.py"], core=SERVER_CORE, cwd=folder)
-        wait_for_port(self.port)
+        if wait:
+            wait_for_port(self.port)
 
     def ready(self) -> None:
         """Wait until rooms can open."""
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/readyz", timeout=5).close()
                 return
             except urllib.error.HTTPError:
-                continue
+                time.sleep(0.05)
 
     def path(self, user: int = 0) -> str:
         return f"/ws/{self.tokens[user]}"

@@ -1,6 +1,6 @@
-"""The seed's design: FastAPI, and every event made into JSON and sent to one client after the other.
+"""The seed's design: FastAPI, every event made into JSON and sent, one client after the other.
 
-    python fastapi_seed.py PORT RATE
+python fastapi_seed.py PORT RATE
 """
 
 import asyncio

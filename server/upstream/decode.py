@@ -70,7 +70,7 @@ class BadPayload(Exception):
     """A message of a relayed kind that cannot be read; only it is lost."""
 
 
-def decode(method: str, payload: bytes) -> Received | None:
+def decode(method: bytes, payload: bytes, *, history: bool = False) -> Received | None:
     """What a message says, None when it is not relayed. Raises BadPayload."""
     known = _METHODS.get(method)
     if known is None:
@@ -79,9 +79,9 @@ def decode(method: str, payload: bytes) -> Received | None:
     try:
         message = message_class.FromString(payload)
     except DecodeError as error:
-        raise BadPayload(f"{method}: {error}") from None
+        raise BadPayload(f"{method!r}: {error}") from None
     event = read(message)
-    return None if event is None else Received(message.common.msg_id, event)
+    return None if event is None else Received(message.common.msg_id, event, history)
 
 
 def text(value: bytes, limit: int) -> str:
@@ -262,7 +262,6 @@ _READERS: Final[dict[str, Callable[[Any], Decoded | None]]] = {
     "WebcastLinkMicArmies": _armies,
     "WebcastControlMessage": _control,
 }
-_METHODS: Final = {name: (schema.MESSAGES[name], read) for name, read in _READERS.items()}
-
 #: The methods that are decoded; all others are skipped unread.
-RELAYED_METHODS: Final = frozenset(_METHODS)
+RELAYED_METHODS: Final = frozenset(_READERS)
+_METHODS: Final = {name.encode(): (schema.MESSAGES[name], read) for name, read in _READERS.items()}

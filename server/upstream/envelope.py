@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -46,12 +46,15 @@ class PushFrame(NamedTuple):
     compression: str
 
 
-class Message(NamedTuple):
-    """One message of a fetch result, still encoded. `is_history`: TikTok tells it once more."""
+class Message(Protocol):
+    """One message of a fetch result, still encoded: protobuf's own object, for there are many.
 
-    method: str
+    `is_history`: TikTok tells it once more.
+    """
+
+    method: bytes
     payload: bytes
-    is_history: bool = False
+    is_history: bool
 
 
 class FetchResult(NamedTuple):
@@ -139,10 +142,8 @@ def _parse(message: Any, data: bytes) -> Any:
 
 
 def _messages(result: Any, start: int) -> list[Message]:
-    return [
-        Message(_text(m.method), m.payload, m.is_history)
-        for m in result.messages[start : start + SLICE_MESSAGES]
-    ]
+    messages: list[Message] = result.messages[start : start + SLICE_MESSAGES]
+    return messages
 
 
 def _check_fields(data: bytes) -> None:

@@ -191,12 +191,14 @@ class Source:
         received: list[Received] = []
         for message in self._attempt.history if first else result.messages:
             try:
-                item = decode.decode(message.method, message.payload)
+                item = decode.decode(
+                    message.method, message.payload, history=first or message.is_history
+                )
             except decode.BadPayload:
                 self._on_bad()
                 continue
             if item is not None:
-                received.append(item._replace(history=first or message.is_history))
+                received.append(item)
         self.heard_at = time.monotonic()
         if first:
             self._first.set()

@@ -16,6 +16,13 @@ from tests.tiktok.wire import encode
 
 FIRST_USER_ID: Final = 6_800_000_000_000_000_000
 NOT_FOLLOWING, FOLLOWING, FRIENDS = 0, 1, 2
+_PADDING: Final = {
+    "use_specific": True,
+    "middle_padding": 2,
+    "badge_width": 32,
+    "horizontal_padding_rule": 1,
+    "vertical_padding_rule": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,39 @@ class Person:
             id=self.user_id,
             nickname=self.nickname or self.username,
             display_id=self.username,
-            avatar_thumb=image(self.picture),
-            avatar_medium=image(self.picture),
-            sec_uid=f"MS4wLjABAAAA{self.user_id:x}",
-            follow_info={"follow_status": self.follow_status, "follower_count": 42},
+            bio_description="live every evening \N{SPARKLES}",
+            avatar_thumb=image(self.avatar) if self.avatar else self._avatar("100:100"),
+            avatar_medium=self._avatar("720:720"),
+            avatar_large=self._avatar("1080:1080"),
+            create_time=1_600_000_000,
+            modify_time=1_700_000_000,
+            sec_uid=f"MS4wLjABAAAA{self.user_id:x}{self.user_id:x}",
+            follow_info={
+                "following_count": 317,
+                "follower_count": 42,
+                "follow_status": self.follow_status,
+            },
+            user_attr={"is_admin": self.moderator},
+            user_role=1,
             badge_list=self._badges(),
         )
+
+    def _avatar(self, size: str) -> dict[str, Any]:
+        """Signed addresses are most of what TikTok sends: a chat message has three kilobytes."""
+        tail = (
+            f"?dr=14579&refresh_token={self.user_id:08x}&x-expires=1764201600&t=4d5b0474"
+            f"&x-signature={self.user_id:x}%3D&ps=13740610&shp=fdd36af4&shcp=fdd36af4&idc=maliva"
+        )
+        hosts = ("p16-sign-va", "p77-sign-va", "p19-sign-va")
+        urls = [
+            f"https://{host}.tiktokcdn.com/tos-maliva-avt-0068/{self.user_id:x}~tplv-tiktokx-"
+            f"cropcenter:{size}.webp{tail}"
+            for host in hosts
+        ]
+        return {
+            "url_list": [self.picture, *urls[:2]] if size == "100:100" else urls,
+            "uri": f"{size}/tos-maliva-avt-0068/{self.user_id:x}",
+        }
 
     @property
     def identity(self) -> dict[str, bool]:
@@ -99,6 +133,29 @@ def _badge(scene: BadgeSceneType, level: str, picture: str) -> bytes:
         combine={
             "icon": image(f"https://p16-webcast.tiktokcdn.com/webcast-va/{picture}.png"),
             "str": level if level != "0" else "",
+            "padding": _PADDING,
+            "padding_new_font": _PADDING,
+            "font_style": {"font_color": "#FFFFFFFF", "border_color": "#00000000"},
+            "profile_card_panel": {
+                "use_new_profile_card_style": True,
+                "projection_config": {
+                    "use_projection": True,
+                    "icon": image(
+                        f"https://p16-webcast.tiktokcdn.com/webcast-va/{picture}_projection.png"
+                    ),
+                },
+                "profile_content": {"use_content": True},
+            },
+            "background": {
+                "image": image(f"https://p16-webcast.tiktokcdn.com/webcast-va/{picture}_bg.png"),
+                "background_color_code": "#99C58FB2",
+            },
+            "background_dark_mode": {
+                "image": image(f"https://p16-webcast.tiktokcdn.com/webcast-va/{picture}_dark.png"),
+                "background_color_code": "#996C456A",
+            },
+            "public_screen_show_style": 14,
+            "personal_card_show_style": 15,
         },
     )
 
