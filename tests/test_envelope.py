@@ -33,8 +33,8 @@ def test_a_frame_is_read_as_it_was_packed(compressed: bool) -> None:
     assert frame.payload_type == "msg"
     (result,) = parse_fetch_result(frame)
     assert [message.method for message in result.messages] == [
-        "WebcastChatMessage",
-        "WebcastLikeMessage",
+        b"WebcastChatMessage",
+        b"WebcastLikeMessage",
     ]
     assert result.need_ack
     assert result.internal_ext == "fetch_time:1|wss_push_room_id:2"
@@ -99,4 +99,4 @@ def test_a_flipped_byte_costs_one_frame_at_most(place: int, value: int) -> None:
         results = list(parse_fetch_result(parse_push_frame(push_frame(bytes(data)))))
     except BadFrame:
         return
-    assert all(isinstance(m.method, str) for result in results for m in result.messages)
+    assert all(isinstance(m.method, bytes) for result in results for m in result.messages)

@@ -141,6 +141,7 @@ async def set_language(request: web.Request) -> web.Response:
     owner = await _owner(request)
     body = await read_json(request, LanguageRequest)
     user = await request.app[USERS].set_language(owner.user_id, body.language)
+    await request.app[PHONES].user_changed(owner.user_id)
     return _json(_me(request, user))
 
 

@@ -94,6 +94,8 @@ class Connection:
             async for message in self._ws:
                 self.heard_at = time.monotonic()
                 await self._handle(message)
+                if self._closing:
+                    break  # what a flood has left behind is nobody's to answer
         except AppError as error:
             self.fail(error)
         except Exception as error:
@@ -165,18 +167,19 @@ class Connection:
     async def follow_settings(self) -> None:
         """Go where the user's settings point: into the creator's room, out of another one."""
         async with self._switching:
-            user = await self._phones.user(self.user_id)
-            if user is None or self._closing:
+            known = await self._phones.known(self.user_id)
+            if known is None or self._closing:
                 return
-            if not user.tiktok_username:
+            username = known.user.tiktok_username
+            if not username:
                 logger.warning("⚠️ TikTok username не указан для user_id=%s", self.user_id)
                 self.fail(UsernameRequired())
                 return
-            if user.tiktok_username == self.creator and self._member is not None:
+            if username == self.creator and self._member is not None:
                 return
             self._leave()
-            self.creator = user.tiktok_username
-            await self._join(await self._phones.sign_key(self.user_id))
+            self.creator = username
+            await self._join(known.sign_key)
 
     async def settings_changed(self) -> None:
         """The user's username changed; a phone that stopped stays stopped."""
@@ -312,8 +315,8 @@ class Connection:
 
     async def _begin_stopped(self) -> None:
         """The first status of a phone that waits for `connect_tiktok`."""
-        user = await self._phones.user(self.user_id)
-        self.creator = user.tiktok_username if user is not None else ""
+        known = await self._phones.known(self.user_id)
+        self.creator = known.user.tiktok_username if known is not None else ""
         epoch, last_id = await self._phones.rooms.standing(self.creator)
         first = msgspec.structs.replace(
             self._stopped(),

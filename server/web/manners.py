@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import Final
 
 from server.errors import BadMessage
@@ -46,7 +45,7 @@ class Manners:
     def __init__(self) -> None:
         self._frames = _Bucket(FRAMES_BURST, FRAMES_PER_S)
         self._names = _Bucket(NAMES_BURST, NAMES_PER_S)
-        self._bad: deque[float] = deque()
+        self._bad: tuple[float, ...] = ()
 
     def frame(self) -> None:
         """A frame has come. Raises BadMessage when they are too many."""
@@ -61,7 +60,6 @@ class Manners:
     def bad(self) -> bool:
         """A bad message has come; True when that is one too many."""
         now = time.monotonic()
-        while self._bad and self._bad[0] <= now - MINUTE_S:
-            self._bad.popleft()
-        self._bad.append(now)
+        recent = [at for at in self._bad if at > now - MINUTE_S]
+        self._bad = (*recent, now)
         return len(self._bad) > BAD_PER_MINUTE

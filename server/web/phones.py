@@ -17,7 +17,8 @@ from server.relay.messages import Gap
 from server.relay.notices import LANGS, Lang, Notice
 from server.relay.replay import Since
 from server.relay.rooms import Rooms
-from server.store.users import User, Users
+from server.store.usercache import KnownUser, UserCache
+from server.store.users import Users
 from server.tasks import TaskOwner
 from server.web.connection import CLOSE_TIMEOUT_S, Connection
 
@@ -45,6 +46,7 @@ class Phones:
         self.wall = clock.wall
         self._config = config
         self._users = users
+        self._cache = UserCache(users)
         self._log = log
         self._by_user: dict[int, dict[Connection, None]] = {}
         self._per_ip: dict[str, int] = {}
@@ -133,22 +135,19 @@ class Phones:
 
     # ---- users change
 
-    async def user(self, user_id: int) -> User | None:
+    async def known(self, user_id: int) -> KnownUser | None:
         """The user as stored. Raises StoreUnavailable."""
-        return await self._users.get(user_id)
+        return await self._cache.get(user_id)
 
     async def lang(self, user_id: int) -> Lang | None:
         """The language that the user has set. Raises StoreUnavailable."""
-        user = await self._users.get(user_id)
-        return next((lang for lang in LANGS if user is not None and user.lang == lang), None)
-
-    async def sign_key(self, user_id: int) -> str:
-        """The user's own EulerStream key, "" when there is none. Raises StoreUnavailable."""
-        return await self._users.sign_key(user_id)
+        known = await self._cache.get(user_id)
+        return next((lang for lang in LANGS if known is not None and known.user.lang == lang), None)
 
     async def set_username(self, user_id: int, username: str, asking: Connection) -> None:
         """Store a username given by a phone; the user's other phones move with it."""
         await self._users.set_tiktok_username(user_id, username)
+        self._cache.forget()
         self.rooms.look_again(username)
         for connection in self._of(user_id):
             if connection is not asking:
@@ -156,11 +155,13 @@ class Phones:
 
     async def user_changed(self, user_id: int) -> None:
         """Move the user's phones to where the settings point now."""
+        self._cache.forget()
         for connection in self._of(user_id):
             await connection.settings_changed()
 
     def key_changed(self, user_id: int, key: str) -> None:
         """The user's own EulerStream key changed; rooms sign with it from now on."""
+        self._cache.forget()
         for connection in self._of(user_id):
             connection.use_key(key)
 
@@ -172,6 +173,7 @@ class Phones:
 
     async def check_all(self) -> None:
         """Another process changed users or tokens: look at every connected phone again."""
+        self._cache.forget()
         users = {user.user_id: user for user in await self._users.all()}
         tokens = await self._users.token_hashes()
         deleted, self._known = self._known - users.keys(), set(users)

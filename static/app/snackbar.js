@@ -25,6 +25,7 @@ function next() {
   shown = queue.shift() ?? null;
   if (shown === null) {
     place.replaceChildren();
+    document.body.style.removeProperty("--covered");
     return;
   }
   const { message, details, onDetails } = shown;
@@ -41,6 +42,8 @@ function next() {
     bar.append(more);
   }
   place.replaceChildren(bar);
+  // What lies under it can be scrolled out from there.
+  document.body.style.setProperty("--covered", `${place.offsetHeight}px`);
   time(bar);
 }
 
