@@ -36,12 +36,13 @@ from server.tasks import TaskOwner
 from server.upstream import probe
 from server.upstream.guard import Guard
 from server.upstream.tiktok import TikTok
-from server.web import api, asyncapi, console, health, middlewares, pages, phone
+from server.web import api, asyncapi, console, health, middlewares, pages, phone, shell, status
 from server.web.auth import Auth
 from server.web.body import MAX_BODY_BYTES
 from server.web.console.session import LIVE_SOCKETS
 from server.web.keys import (
     AUTH,
+    CHECKS,
     CLOCK,
     CONFIG,
     DATABASE,
@@ -57,6 +58,7 @@ from server.web.keys import (
     VISITS,
 )
 from server.web.phones import Phones
+from server.web.status import Checks
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     app[CLOCK] = clock or Clock()
     middlewares.install(app)
     pages.setup_templates(app)
-    for module in (phone, api, asyncapi, health, pages, console):
+    for module in (phone, api, asyncapi, health, pages, shell, status, console):
         module.add_routes(app)
     app.cleanup_ctx.extend([_lag, _store, _event_log, _tiktok, _relay, _changes])
     app.on_shutdown.append(_close_phones)
@@ -227,9 +229,11 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     app[ROOMS] = rooms
     app[VISITS] = visits
     app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG], clock)
+    app[CHECKS] = checks = Checks(config, guard, database.limits, clock)
     try:
         yield
     finally:
+        await checks.close()
         await rooms.close()
         await guard.close()
         await cooldowns.close()

@@ -106,6 +106,14 @@ class LimitStore:
             now_ms,
         )
 
+    async def last_ok_ms(self) -> int:
+        """When the sign server last let a request through; 0 when none that is kept was."""
+        rows = await self._link.rows(
+            "SELECT coalesce(max(at), 0) FROM sign_requests WHERE outcome = 'ok'"
+        )
+        last: int = rows[0][0]
+        return last
+
     async def spent(self) -> list[SpentRow]:
         """Every request that is kept, oldest first."""
         rows = await self._link.rows(

@@ -62,6 +62,10 @@ class Assets:
             raise KeyError(f"static/{name} does not exist")
         return f"{PREFIX}{VERSION_MARK}{self.version}/{name}"
 
+    def below(self, folder: str) -> list[str]:
+        """The names of the files in a folder."""
+        return [name for name in self._files if name.startswith(folder)]
+
     def find(self, path: str) -> tuple[Asset | None, bool]:
         """The file at a path below `/static/`, and whether the path names today's version."""
         version, slash, name = path.partition("/")

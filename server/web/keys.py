@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # names for the type checker: importing them here would close
     from server.upstream.tiktok import TikTok
     from server.web.auth import Auth
     from server.web.phones import Phones
+    from server.web.status import Checks
 
 CONFIG: Final[web.AppKey[Config]] = web.AppKey("config")
 CLOCK: Final[web.AppKey[Clock]] = web.AppKey("clock")
@@ -36,3 +37,4 @@ GUARD: Final[web.AppKey[Guard]] = web.AppKey("guard")
 PHONES: Final[web.AppKey[Phones]] = web.AppKey("phones")
 TIKTOK: Final[web.AppKey[TikTok]] = web.AppKey("tiktok")
 AUTH: Final[web.AppKey[Auth]] = web.AppKey("auth")
+CHECKS: Final[web.AppKey[Checks]] = web.AppKey("checks")

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from server.errors import ERROR_CLASSES
-from server.relay.notices import LANGS, catalogue, fill
+from server.relay.notices import LANGS, ErrorTexts, Lang, catalogue, fill
 from server.relay.rows import row_texts
 from server.web import assets, source
 from server.web.render import ROOT, SOURCE_PATH, page_lang, render, setup_templates, table
@@ -43,17 +43,32 @@ async def home(request: web.Request) -> web.Response:
 async def phone_app(request: web.Request) -> web.Response:
     """The phone app; its script needs the texts of both languages, and fills rows as we do."""
     texts = catalogue()
-    explained = {
-        code: {lang: {"cause": entry.cause[lang], "fix": entry.fix[lang]} for lang in LANGS}
-        for code, entry in texts.errors.items()
-    }
     data = {
         "lang": page_lang(request),
         "strings": {lang: table("app", lang) for lang in LANGS},
         "rows": {lang: row_texts(lang) for lang in LANGS},
-        "errors": explained,
+        "states": {
+            lang: {state: said[lang] for state, said in texts.states.items()} for lang in LANGS
+        },
+        "errors": {
+            code: {lang: _explained(entry, lang) for lang in LANGS}
+            for code, entry in texts.errors.items()
+        },
     }
     return render(request, "app.html", data=data)
+
+
+def _explained(entry: ErrorTexts, lang: Lang) -> dict[str, object]:
+    """What the app needs to explain an error, and to say what a phone was told of it in the other
+    language; `details` are all that a frame may hold, in the same order in both.
+    """
+    variants = [variant.details[lang] for variant in entry.variants.values()]
+    return {
+        "message": entry.message[lang],
+        "details": [entry.details[lang], *variants],
+        "cause": entry.cause[lang],
+        "fix": entry.fix[lang],
+    }
 
 
 async def help_errors(request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 import { byId, data, element } from "./dom.js";
 import { rowText } from "./rows.js";
-import { clock, lang, say } from "./texts.js";
+import { clock, lang, number, say, translated } from "./texts.js";
 
 const MAX_ROWS = 500;
 const READING_PX = 200;
@@ -11,9 +11,11 @@ const GATHER_MS = 50;
 
 const list = byId("log");
 const empty = byId("log-empty");
-const known = new Set();
+const newer = byId("newer");
+const rows = new Map();
 let waiting = [];
 let timer = 0;
+let unread = 0;
 let showDetails = () => {};
 
 export function setUp({ details }) {
@@ -31,11 +33,14 @@ export function add(frame) {
 
 function flush() {
   clearTimeout(timer);
-  const reading = window.scrollY > READING_PX;
+  const reading = !list.closest(".view").hidden && window.scrollY > READING_PX;
   const height = reading && document.documentElement.scrollHeight;
-  waiting.forEach(insert);
+  for (const frame of waiting) {
+    if (insert(frame) && reading && shows(frame)) unread += 1;
+  }
   waiting = [];
   if (reading) window.scrollBy(0, document.documentElement.scrollHeight - height);
+  showNewer();
   showEmpty();
 }
 
@@ -47,11 +52,17 @@ export function addHistory(frames) {
 
 // By time, not by arrival: history may come after the first live events, and a replay after an error.
 function insert(frame) {
-  if (known.has(key(frame))) return;
+  const known = rows.get(key(frame));
+  if (known) {
+    // A remembered error that is told again stands where it was told last.
+    if (!frame.ref || frame.ts <= known.frame.ts) return false;
+    drop(known);
+  }
   let older = list.firstElementChild;
   while (older !== null && isNewer(older.frame, frame)) older = older.nextElementSibling;
   list.insertBefore(row(frame), older);
   while (list.childElementCount > MAX_ROWS) drop(list.lastElementChild);
+  return true;
 }
 
 const isNewer = (one, other) => (one.ts - other.ts || (one.id ?? 0) - (other.id ?? 0)) > 0;
@@ -59,37 +70,50 @@ const isNewer = (one, other) => (one.ts - other.ts || (one.id ?? 0) - (other.id 
 export function clear() {
   clearTimeout(timer);
   waiting = [];
+  unread = 0;
   list.replaceChildren();
-  known.clear();
+  rows.clear();
+  showNewer();
   showEmpty();
 }
 
+// The language was changed.
+export function redraw() {
+  for (const old of [...list.children]) old.replaceWith(row(old.frame));
+  showNewer();
+}
+
 function row(frame) {
-  known.add(key(frame));
   const time = element("time", { text: clock(frame.ts) });
   time.dateTime = new Date(frame.ts).toISOString();
-  const text = element("bdi", { className: "row-text", text: rowText(frame, data.rows[lang()]) });
+  const text = element("bdi", { className: "row-text", text: rowText(translated(frame), data.rows[lang()]) });
   const tag = element("span", { className: "tag", text: `[${frame.type}]` });
   const made = element("li", {}, tag, time, text);
   if (frame.type === "error") made.append(more(frame));
   made.dataset.type = frame.type;
   made.frame = frame;
   if (frame.ref) text.append(" ", element("code", { className: "ref", text: frame.ref }));
+  rows.set(key(frame), made);
   return made;
 }
 
 function more(frame) {
+  const again = frame.retry_after ? clock(frame.ts + frame.retry_after * 1000) : "";
+  const note = element("span", { className: "row-note", text: again && say("again_at", { time: again }) });
   const button = element("button", { className: "row-more", text: say("details") });
   button.type = "button";
-  button.dataset.text = "details"; // for texts.js, when the language changes
   button.addEventListener("click", () => showDetails(frame));
-  return button;
+  return element("span", { className: "row-end" }, button, note);
 }
 
 function drop(old) {
-  known.delete(key(old.frame));
+  rows.delete(key(old.frame));
   old.remove();
 }
+
+// ---- what is shown of it
+
+const shows = (frame) => list.dataset.filter === "all" || list.dataset.filter === frame.type;
 
 for (const chip of byId("filters").children) {
   chip.addEventListener("click", () => {
@@ -97,12 +121,31 @@ for (const chip of byId("filters").children) {
     for (const other of byId("filters").children) {
       other.setAttribute("aria-pressed", String(other === chip));
     }
+    unread = 0;
+    window.scrollTo(0, 0);
+    showNewer();
     showEmpty();
   });
 }
 
 function showEmpty() {
   const wanted = list.dataset.filter;
-  const rows = wanted === "all" ? "li" : `[data-type="${wanted}"]`;
-  empty.hidden = list.querySelector(rows) !== null;
+  const found = wanted === "all" ? "li" : `[data-type="${wanted}"]`;
+  empty.hidden = list.querySelector(found) !== null;
 }
+
+function showNewer() {
+  newer.hidden = unread === 0;
+  if (unread) byId("newer-text").textContent = say("newer", { n: number(unread) });
+}
+
+newer.addEventListener("click", () => window.scrollTo({ top: 0 }));
+window.addEventListener(
+  "scroll",
+  () => {
+    if (unread === 0 || window.scrollY > READING_PX) return;
+    unread = 0;
+    showNewer();
+  },
+  { passive: true },
+);

@@ -1,29 +1,30 @@
-// The phone app: which view is shown, and what each frame does to it.
+// The phone app: what each frame and each change of the connection does to it.
 
 import { LiveRelay } from "../liverelay.js";
+import * as awake from "./awake.js";
 import { byId, store } from "./dom.js";
+import * as first from "./first.js";
+import * as gifts from "./gifts.js";
 import * as log from "./log.js";
 import * as pairing from "./pairing.js";
 import { call } from "./rest.js";
 import * as settings from "./settings.js";
 import * as sheet from "./sheet.js";
+import * as shell from "./shell.js";
 import * as snackbar from "./snackbar.js";
-import { apply, countdown, lang, say } from "./texts.js";
+import * as standing from "./standing.js";
+import { apply, choose, clock, lang, say, span, translated } from "./texts.js";
+import * as totals from "./totals.js";
 import * as trouble from "./trouble.js";
+import * as views from "./views.js";
 
 const HISTORY_ROWS = 500;
-const VIEWS = ["pairing", "relay", "settings"];
 
 let token = store.get("token");
 let relay = null;
 let link = { state: "connecting", retryAt: 0, error: null };
-let status = null;
+let creator = "";
 let historyWanted = false;
-
-function view(name) {
-  for (const other of VIEWS) byId(other).hidden = other !== name;
-  window.scrollTo(0, 0);
-}
 
 // ---- the connection
 
@@ -31,7 +32,6 @@ function connect() {
   relay?.stop();
   log.clear();
   historyWanted = true;
-  status = null;
   relay = new LiveRelay({
     url: `${location.origin.replace(/^http/, "ws")}/ws`,
     token,
@@ -43,40 +43,59 @@ function connect() {
 }
 
 function receive(frame) {
-  if (frame.type === "status") {
-    status = frame;
-    trouble.hide();
-    showStatus();
-    if (!frame.connected) byId("viewers").hidden = true;
-    // Nothing could be replayed: the server's log may have it.
-    if (frame.recovered === false) historyWanted = true;
-    if (frame.epoch) loadHistory(frame.last_id);
-  }
-  if (frame.type === "viewer") {
-    byId("viewers").hidden = false;
-    byId("viewers-now").textContent = frame.current.toLocaleString(lang());
-  }
-  if (frame.type === "error") {
-    // The server closes after it; what comes by itself and when is told by the link.
-    snackbar.show(frame.message, frame.details, () => showError(frame));
-  }
-  if (frame.type !== "pong") log.add(frame);
+  if (frame.type === "pong") return;
+  if (frame.type === "status") stand(frame);
+  if (frame.type === "viewer") standing.viewers(frame.current);
+  if (frame.type === "gift") gifts.arrived();
+  // What comes by itself after it and when is told by the link.
+  if (frame.type === "error") showSnackbar(frame);
+  totals.count(frame);
+  log.add(frame);
 }
 
+function stand(frame) {
+  creator = frame.tiktok_username ?? "";
+  views.watch(creator);
+  standing.said(frame);
+  if (frame.state !== "connecting") {
+    // Whatever was wrong is not any more.
+    trouble.hide();
+    snackbar.settle();
+  }
+  // Nothing could be replayed: the server's log may have it.
+  if (frame.recovered === false) historyWanted = true;
+  if (frame.epoch) {
+    totals.enter(frame.epoch);
+    loadHistory(frame.last_id);
+  }
+}
+
+function showSnackbar(error) {
+  const retryAt = comesBackAt(error);
+  const words = () => {
+    const { message, details } = translated(error);
+    const left = retryAt - Date.now();
+    return [message, details, retryAt ? say("at_time_in", { time: clock(retryAt), span: span(left) }) : ""];
+  };
+  snackbar.show(words, { onDetails: () => showError(error), ends: Boolean(error.closing) });
+}
+
+const comesBackAt = (error) => (error.retry_after ? error.ts + error.retry_after * 1000 : 0);
+
 function showError(error) {
-  sheet.open({ ...error, retryAt: error.retry_after ? error.ts + error.retry_after * 1000 : 0 });
+  sheet.open({ ...error, retryAt: comesBackAt(error) });
 }
 
 function linked(now) {
   link = now;
-  if (now.state !== "open") status = null;
+  standing.linked(now);
+  awake.set(now.state !== "halted");
+  if (now.state === "open") shell.look();
   if (now.state === "waiting" || now.state === "halted") {
-    byId("viewers").hidden = true;
     loadHistory();
+    if (now.error) trouble.show(now.error);
+    else trouble.hide();
   }
-  if (now.error) trouble.show(now.error, now.error.retryAt);
-  else if (now.state === "open") trouble.hide();
-  showStatus();
 }
 
 // What was before this page: rows the server keeps. Ids up to `lastId`; what is newer comes live.
@@ -84,39 +103,39 @@ async function loadHistory(lastId) {
   if (!historyWanted) return;
   historyWanted = false;
   const before = lastId === undefined ? "" : `&before=${lastId + 1}`;
-  const mine = relay;
+  const [mine, whose] = [relay, creator];
   try {
     const { events } = await call("GET", `/api/me/events?limit=${HISTORY_ROWS}${before}`, { token });
-    if (relay === mine) log.addHistory(events);
+    if (relay !== mine) return;
+    log.addHistory(events);
+    if (lastId !== undefined) totals.countHistory(events, whose);
   } catch {
     // The connection tells what is wrong; the next one asks again.
     if (relay === mine) historyWanted = true;
   }
 }
 
-function showStatus() {
-  const line = byId("status");
-  const [state, words] = standing();
-  line.dataset.state = state;
-  // Screen readers read every change out, and nobody wants to hear each second of a countdown.
-  line.setAttribute("aria-live", state === "retrying" ? "off" : "polite");
-  if (byId("status-text").textContent !== words) byId("status-text").textContent = words;
-}
+// ---- pairing, and the first step after it
 
-function standing() {
-  if (link.state === "open" && status) return [status.state, status.message];
-  if (link.state === "connecting" || link.state === "open") return ["connecting", say("connecting")];
-  if (link.state === "halted" || link.error) return ["halted", say("halted")];
-  if (!navigator.onLine) return ["retrying", say("offline")];
-  return ["retrying", say("retry_in", { time: countdown(link.retryAt - Date.now()) })];
-}
-
-// ---- the views
-
-function paired(fresh) {
+async function paired(fresh) {
   token = fresh;
   store.set("token", token);
-  view("relay");
+  totals.forget();
+  try {
+    const me = await call("GET", "/api/me", { token });
+    if (!me.tiktok_username) {
+      views.show("first");
+      first.begin();
+      return;
+    }
+  } catch {
+    // The connection will tell what is wrong.
+  }
+  begin();
+}
+
+function begin() {
+  views.show("relay");
   connect();
 }
 
@@ -126,26 +145,19 @@ function unpair() {
   token = "";
   store.remove("token");
   log.clear();
+  totals.forget();
   trouble.hide();
+  snackbar.settle();
+  views.watch("");
   history.replaceState(null, "", location.pathname + location.search);
-  view("pairing");
+  views.show("pairing");
+  awake.set(false);
   byId("pairing-code").focus();
-}
-
-function openSettings() {
-  history.pushState({ view: "settings" }, "", "#settings");
-  showSettings();
-}
-
-function showSettings() {
-  view("settings");
-  byId("settings-title").focus();
-  settings.load(token);
 }
 
 // A paired phone stays as it is when the link was an old one.
 async function pairByLink(code) {
-  view("pairing");
+  views.show("pairing");
   try {
     await pairing.pair(code, paired);
   } catch (error) {
@@ -154,8 +166,23 @@ async function pairByLink(code) {
       return;
     }
     route();
-    snackbar.show(error.message, "");
+    snackbar.show(() => [error.message]);
   }
+}
+
+// ---- the views
+
+// `field`: what somebody came for.
+function openSettings(field) {
+  history.pushState({ view: "settings" }, "", "#settings");
+  showSettings();
+  if (field) byId(field).focus();
+}
+
+function showSettings() {
+  views.show("settings");
+  byId("settings-title").focus();
+  settings.load(token);
 }
 
 function route() {
@@ -166,45 +193,68 @@ function route() {
   }
   if (token && relay === null) connect();
   if (!token) {
-    view("pairing");
+    views.show("pairing");
   } else if (location.hash === "#settings") {
     showSettings();
   } else {
-    const fromSettings = !byId("settings").hidden;
-    view("relay");
+    const fromSettings = views.shown() === "settings";
+    views.show("relay");
     if (fromSettings) byId("open-settings").focus();
   }
 }
 
+function speak(language) {
+  choose(language);
+  views.title();
+  trouble.draw();
+  snackbar.redraw();
+  totals.draw();
+  log.redraw();
+  pairing.forget();
+  standing.show();
+  if (!token) return;
+  if (views.shown() === "settings") settings.load(token);
+  // For support, and for what the server writes later; the app itself knows already.
+  call("PUT", "/api/me/language", { token, body: { language } }).catch(() => {});
+  if (link.state === "open") relay?.restart();
+}
+
+// A phone whose socket is open is moved by the server, or told that it has nowhere to go. One that was
+// sent away comes back at once: what it was told was about the old name.
+function renamed(username) {
+  if (link.state === "open") return;
+  if (!username && link.error?.code === "username_required") return;
+  trouble.hide();
+  snackbar.settle();
+  relay?.restart();
+}
+
 pairing.setUp(paired);
+first.setUp({ save: (typed) => settings.saveUsername(token, typed), onDone: begin });
 log.setUp({ details: showError });
 trouble.setUp({
-  open_settings: openSettings,
+  enter_username: () => openSettings("username"),
+  enter_key: () => openSettings("sign-key"),
   pair_again: unpair,
   try_again: () => relay.restart(),
   details: sheet.open,
 });
 settings.setUp({
   token: () => token,
-  // A phone whose socket is open is moved by the server. One that was sent away comes back now,
-  // unless it was told a time: another name lifts no limit. Only who is not live is another matter.
-  onUsername: () => {
-    const told = link.error?.retryAt && link.error.code !== "user_offline";
-    if (link.state !== "open" && !told) relay.restart();
-  },
+  onUsername: renamed,
   // The server forgets what a new key may mend; it refuses again if that is not so.
   onKey: () => link.state !== "open" && relay.restart(),
-  onLanguage: () => {
-    trouble.redraw(link.error?.retryAt ?? 0);
-    showStatus();
-    if (link.state === "open") relay.restart();
-  },
+  onLanguage: speak,
+  onAwake: () => awake.set(link.state !== "halted"),
   // Or the end of the token would be told as an error.
   onForgetting: () => relay.stop(),
   onKept: () => relay.start(),
   onForgotten: unpair,
 });
-byId("open-settings").addEventListener("click", openSettings);
+for (const button of document.querySelectorAll("[data-lang]")) {
+  button.addEventListener("click", () => speak(button.dataset.lang));
+}
+byId("open-settings").addEventListener("click", () => openSettings());
 byId("close-settings").addEventListener("click", () => {
   if (history.state?.view === "settings") {
     history.back();
@@ -218,11 +268,10 @@ window.addEventListener("popstate", () => {
   if (location.hash !== "#content") route();
 });
 window.addEventListener("online", () => relay?.wake());
-window.addEventListener("offline", showStatus);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") relay?.wake();
 });
-setInterval(showStatus, 1000);
 
 apply();
 route();
+shell.setUp();

@@ -1,7 +1,8 @@
-// Pairing: a code, from the link or typed, becomes this phone's token.
+// Pairing: a code, from the link, a QR code or typed, becomes this phone's token.
 
 import { byId } from "./dom.js";
 import { call } from "./rest.js";
+import * as scanner from "./scanner.js";
 import { say } from "./texts.js";
 
 const form = byId("pairing-form");
@@ -11,9 +12,15 @@ const button = form.querySelector("button");
 
 // The code of a pairing link, taken out of the address at once: it is a secret, if a short-lived one.
 export function codeFromAddress() {
-  const match = /^#pair=([^&]{1,64})/.exec(location.hash);
+  const code = codeIn(location.hash);
+  if (code) history.replaceState(null, "", location.pathname + location.search);
+  return code;
+}
+
+// The code in a link, or in what was typed or scanned.
+function codeIn(text) {
+  const match = /#pair=([^&]{1,64})/.exec(text);
   if (!match) return "";
-  history.replaceState(null, "", location.pathname + location.search);
   try {
     return decodeURIComponent(match[1]);
   } catch {
@@ -22,9 +29,21 @@ export function codeFromAddress() {
 }
 
 export function setUp(onPaired) {
+  const scan = byId("scan");
+  scan.hidden = !scanner.canScan;
+  scan.addEventListener("click", async () => {
+    problem.textContent = "";
+    try {
+      const found = await scanner.scan(codeIn);
+      if (found) await pair(found, onPaired);
+    } catch (error) {
+      fail(error.message);
+    }
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    pair(input.value.trim(), onPaired).catch((error) => fail(error.message));
+    // Whoever pastes the whole link means the code in it.
+    pair(codeIn(input.value) || input.value.trim(), onPaired).catch((error) => fail(error.message));
   });
 }
 
@@ -42,6 +61,12 @@ export async function pair(code, onPaired) {
   } finally {
     busy(false);
   }
+}
+
+// What was said is no use any more, or in another language.
+export function forget() {
+  problem.textContent = "";
+  input.removeAttribute("aria-invalid");
 }
 
 export function fail(text) {

@@ -1,8 +1,11 @@
-// The settings: the TikTok username, an own key, the language, and forgetting this phone.
+// The settings: the TikTok username, an own key, what a gift does, the screen, the language, and
+// forgetting this phone.
 
-import { byId } from "./dom.js";
+import * as awake from "./awake.js";
+import { byId, store } from "./dom.js";
+import * as gifts from "./gifts.js";
 import { call } from "./rest.js";
-import { choose, lang, say } from "./texts.js";
+import { lang, say } from "./texts.js";
 
 const username = byId("username");
 const usernameProblem = byId("username-problem");
@@ -11,16 +14,21 @@ const signKey = byId("sign-key");
 const forget = byId("forget");
 const SURE_MS = 5_000;
 
-export function setUp({ token, onUsername, onKey, onLanguage, onForgetting, onKept, onForgotten }) {
+// Stores a username, empty for none; returns what the server made of it. Throws what is wrong.
+export async function saveUsername(token, typed) {
+  const body = { tiktok_username: typed };
+  return (await call("PUT", "/api/me/tiktok-username", { token, body })).tiktok_username;
+}
+
+export function setUp({ token, onUsername, onKey, onLanguage, onAwake, onForgetting, onKept, onForgotten }) {
   byId("username-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     tell("", "");
     try {
-      const body = { tiktok_username: username.value };
-      const me = await call("PUT", "/api/me/tiktok-username", { token: token(), body });
-      username.value = me.tiktok_username;
-      tell("", me.tiktok_username ? say("saved", { username: me.tiktok_username }) : say("cleared"));
-      onUsername(me.tiktok_username);
+      const name = await saveUsername(token(), username.value);
+      username.value = name;
+      tell("", name ? say("saved", { username: name }) : say("cleared"));
+      onUsername(name);
     } catch (error) {
       tell(error.message, "");
       username.focus();
@@ -34,17 +42,33 @@ export function setUp({ token, onUsername, onKey, onLanguage, onForgetting, onKe
   byId("sign-key-remove").addEventListener("click", () => saveKey(token(), "", onKey));
   for (const choice of document.querySelectorAll('[name="language"]')) {
     choice.addEventListener("change", () => {
-      choose(choice.value);
-      onLanguage();
-      // For support, and for what the server writes later; the app itself knows already.
-      call("PUT", "/api/me/language", { token: token(), body: { language: choice.value } }).catch(() => {});
+      onLanguage(choice.value);
     });
   }
+  toggle("sound", () => gifts.play());
+  toggle("vibration", () => gifts.feel());
+  toggle("awake", () => {}, onAwake);
+  byId("vibration").closest("label").hidden = !gifts.canVibrate;
+  byId("awake").disabled = !awake.canStayAwake;
+  byId("awake-hint").hidden = awake.canStayAwake;
   forget.addEventListener("click", () => confirmForget({ token, onForgetting, onKept, onForgotten }));
+}
+
+// Kept on this phone, for another one lies elsewhere.
+function toggle(name, onOn, onChange = () => {}) {
+  const box = byId(name);
+  box.checked = store.get(name) !== "";
+  box.addEventListener("change", () => {
+    if (box.checked) store.set(name, "yes");
+    else store.remove(name);
+    if (box.checked) onOn();
+    onChange();
+  });
 }
 
 export async function load(token) {
   tell("", "");
+  byId("sign-key-problem").textContent = "";
   byId("forget-problem").textContent = "";
   for (const choice of document.querySelectorAll('[name="language"]')) {
     choice.checked = choice.value === lang();

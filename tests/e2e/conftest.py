@@ -98,10 +98,12 @@ def screenshot() -> Callable[[Page, str], Awaitable[None]]:
 async def paired_page(
     relay: LiveRelay, open_page: NewPage, username: str = "", *, base: str = ""
 ) -> Page:
-    """A phone page of a new user, paired by link."""
+    """A phone page of a new user, paired by link; one without a username lets the question be."""
     user, _ = await relay.user(username)
     page = await open_page(PHONE)
     code = await relay.users.add_pairing_code(user.user_id)
     await page.goto(f"{base or relay.url}/app/#pair={code}")
+    if not username:
+        await page.click("#first-later")
     await page.locator("#relay").wait_for()
     return page

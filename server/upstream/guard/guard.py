@@ -118,6 +118,14 @@ class Guard:
         account, now = self._account(key), self._clock.mono()
         return account.budget.blocked_until <= now and account.fault(now) is None
 
+    def closed_until(self, key: str) -> float:
+        """Until when a new room would be refused with a key (epoch seconds), 0 if it would not."""
+        budget, now = self._account(key).budget, self._clock.mono()
+        opens_at = max(budget.blocked_until, budget.place(now))
+        if budget.blocked_until <= now and opens_at - now <= self._settings.max_wait_s:
+            return 0.0
+        return self._clock.wall_at(opens_at)
+
     def report(self) -> list[KeyReport]:
         """Every key that was asked with, for the console."""
         return [account.report(self._clock) for account in self._accounts.values()]

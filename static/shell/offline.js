@@ -1,0 +1,3 @@
+// The page without a network: goes on to the app as soon as there is one.
+
+window.addEventListener("online", () => location.replace("/app/"));
