@@ -39,13 +39,21 @@ class Cable:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
+    def plug(self, port: int) -> None:
+        """Lead new connections to another server, such as one that was started again."""
+        self._target = port
+
     def cut(self) -> None:
         """Break every connection without a word; new ones work."""
         for end in self._ends:
             end.transport.abort()
 
     async def _plugged(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        except ConnectionError:
+            writer.transport.abort()
+            return
         self._ends |= {writer, there}
         ways = {
             asyncio.create_task(_forward(reader, there)),

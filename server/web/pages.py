@@ -55,7 +55,10 @@ async def phone_app(request: web.Request) -> web.Response:
             for code, entry in texts.errors.items()
         },
     }
-    return render(request, "app.html", data=data)
+    response = render(request, "app.html", data=data)
+    # It holds the texts of both languages, and nothing that is a secret.
+    response.enable_compression()
+    return response
 
 
 def _explained(entry: ErrorTexts, lang: Lang) -> dict[str, object]:

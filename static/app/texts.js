@@ -72,7 +72,7 @@ export function countdown(milliseconds) {
 export function span(milliseconds) {
   const seconds = Math.max(1, Math.ceil(milliseconds / 1000));
   if (seconds < 60) return say("seconds", { n: seconds });
-  const minutes = Math.ceil(seconds / 60);
+  const minutes = Math.round(seconds / 60);
   if (minutes < 60) return say("minutes", { n: minutes });
   const rest = minutes % 60 ? ` ${say("minutes", { n: minutes % 60 })}` : "";
   return say("hours", { n: Math.floor(minutes / 60) }) + rest;

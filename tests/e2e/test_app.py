@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from playwright.async_api import Page, expect
 
-from server.relay.notices import LANGS, catalogue
+from server.relay.notices import LANGS
 from server.relay.rows import row_text, row_texts
 from tests.cable import Cable
 from tests.e2e.conftest import NewPage, paired_page
@@ -48,27 +48,6 @@ async def test_a_reload_loses_nothing_and_repeats_nothing(
     )
 
 
-async def test_a_rate_limit_is_a_red_snackbar_a_row_and_a_card_with_a_countdown(
-    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
-) -> None:
-    creator = tiktok.creator("masha", live=True)
-    creator.script.sign = SignAnswer.rate_limited({"Retry-After": "2400"})
-    page = await paired_page(relay, open_page, "masha")
-    texts = catalogue().errors["rate_limited"]
-    snackbar = page.locator("#snackbar .snackbar")
-    await expect(snackbar).to_contain_text(texts.message.ru)
-    await expect(snackbar).to_contain_text(texts.details.ru)
-    await expect(snackbar).to_have_css("background-color", "rgb(211, 47, 47)")
-    await expect(snackbar).to_have_css("color", "rgb(255, 255, 255)")
-    row = page.locator('#log li[data-type="error"]')
-    await expect(row.locator(".tag")).to_have_text("[error]")
-    await expect(row).to_contain_text(f"{texts.message.ru} — {texts.details.ru}")
-    await expect(page.locator("#trouble")).to_contain_text(texts.message.ru)
-    countdown = page.locator("#trouble-countdown")
-    await expect(countdown).to_have_text("39:57", timeout=8000)
-    await expect(page.locator("#trouble-act")).to_be_hidden()
-
-
 async def test_the_snackbar_stays_eight_seconds_and_longer_while_it_is_held(
     relay: LiveRelay, open_page: NewPage
 ) -> None:
@@ -108,20 +87,6 @@ async def test_a_missing_username_leads_to_the_settings_and_back_to_the_live(
     await page.click("#close-settings")
     await expect(page.locator("#status-text")).to_have_text("✅ Подключено к эфиру @masha")
     await expect(page.locator("#trouble")).to_be_hidden()
-
-
-async def test_the_phone_comes_back_by_itself_when_the_time_has_come(
-    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
-) -> None:
-    creator = tiktok.creator("masha", live=True)
-    creator.script.sign = [SignAnswer.rate_limited({"Retry-After": "2"}), None]
-    page = await paired_page(relay, open_page, "masha")
-    await expect(page.locator("#trouble")).to_be_visible()
-    await expect(page.locator("#status-text")).to_have_text(
-        "✅ Подключено к эфиру @masha", timeout=15_000
-    )
-    await expect(page.locator("#trouble")).to_be_hidden()
-    assert [request.status for request in tiktok.sign.requests] == [429, 200]
 
 
 async def test_an_own_key_lifts_the_limit_at_once(
