@@ -28,10 +28,11 @@ export async function scan(codeIn) {
   viewer.addEventListener("cancel", close, { once: true });
   viewer.showModal();
   video.srcObject = stream;
+  // A camera may take its time, and whoever closes this is not to wait for it.
+  video.play().catch(() => {});
   try {
-    await video.play();
     while (open) {
-      for (const { rawValue } of await detector.detect(video)) {
+      for (const { rawValue } of await look(detector)) {
         const code = codeIn(rawValue);
         if (code) return code;
       }
@@ -42,5 +43,14 @@ export async function scan(codeIn) {
     for (const track of stream.getTracks()) track.stop();
     video.srcObject = null;
     viewer.close();
+  }
+}
+
+// A picture that is not there yet, or cannot be read, is one without a code.
+async function look(detector) {
+  try {
+    return await detector.detect(video);
+  } catch {
+    return [];
   }
 }

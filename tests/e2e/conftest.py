@@ -79,8 +79,13 @@ async def open_page(browser: Browser) -> AsyncIterator[NewPage]:
 
 
 def _expected(text: str) -> bool:
-    """Chromium says itself that an answer was an error; the tests look at what the page says."""
-    return text.startswith("Failed to load resource: the server responded with a status of")
+    """Chromium says itself that an answer was an error, or that there is no network; the tests look
+    at what the page says.
+    """
+    offline = "net::ERR_INTERNET_DISCONNECTED" in text
+    return offline or text.startswith(
+        "Failed to load resource: the server responded with a status of"
+    )
 
 
 @pytest.fixture
