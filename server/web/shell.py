@@ -18,7 +18,7 @@ from server.web.render import ROOT, STATIC, page_lang, render, text
 APP_PATH: Final = "/app/"
 SCRIPTS: Final = "app/"
 #: What the app's page loads besides its own folder.
-SHARED: Final = ("base.css", "icon.svg", "liverelay.js", "shell/offline.js")
+SHARED: Final = ("base.css", "icon.svg", "liverelay.js", "shell/early.js", "shell/offline.js")
 #: What the app's page is made of besides the assets: the worker has to fetch it anew when one
 #: changes.
 PAGE_SOURCES: Final = (

@@ -3,6 +3,7 @@
 import { byId, data, element } from "./dom.js";
 import { rowText } from "./rows.js";
 import { clock, lang, number, say, translated } from "./texts.js";
+import { shown } from "./views.js";
 
 const MAX_ROWS = 500;
 const READING_PX = 200;
@@ -33,7 +34,7 @@ export function add(frame) {
 
 function flush() {
   clearTimeout(timer);
-  const reading = !list.closest(".view").hidden && window.scrollY > READING_PX;
+  const reading = shown() === "relay" && window.scrollY > READING_PX;
   const height = reading && document.documentElement.scrollHeight;
   for (const frame of waiting) {
     if (insert(frame) && reading && shows(frame)) unread += 1;

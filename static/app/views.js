@@ -1,20 +1,17 @@
-// Which view is shown: one at a time, each with a title of its own for the window and the switcher.
+// Which view is shown: one at a time, each with a title of its own for the window and the switcher. The
+// style sheet shows the one that the document names; shell/early.js has named the first.
 
-import { byId } from "./dom.js";
 import { say } from "./texts.js";
 
-const VIEWS = ["pairing", "first", "relay", "settings"];
 const TITLES = { pairing: "pair_title", first: "first_title", settings: "settings" };
+const root = document.documentElement;
 
 let creator = "";
 
-export const shown = () => VIEWS.find((name) => !byId(name).hidden);
+export const shown = () => root.dataset.view;
 
 export function show(name) {
-  for (const other of VIEWS) byId(other).hidden = other !== name;
-  byId("loading").hidden = true;
-  // The style sheet keeps the snackbar above the bar that only the log has.
-  document.body.dataset.view = name;
+  root.dataset.view = name;
   window.scrollTo(0, 0);
   title();
 }

@@ -8,6 +8,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from tests.cable import Cable
+from tests.conftest import Serve
 from tests.e2e.conftest import NewPage, paired_page
 from tests.liverelay import LiveRelay, config_for
 from tests.tiktok import Creator, TikTok, frames
@@ -56,6 +57,28 @@ async def test_offline_and_back_with_every_chat_exactly_once(
         await expect(page.locator('#log li[data-type="gap"]')).to_have_count(0)
         await page.context.close()
     assert len(tiktok.sign.requests) == 1
+
+
+async def test_what_cannot_be_replayed_is_a_row_of_its_own(
+    serve: Serve, tiktok: TikTok, open_page: NewPage
+) -> None:
+    relay = await serve(rooms={"backlog": 5, "backlog_s": 0})
+    creator = tiktok.creator("masha", live=True)
+    async with Cable(relay.port) as cable:
+        page = await paired_page(relay, open_page, "masha", base=cable.url)
+        await creator.wait_connected()
+        await say(creator, 0)
+        await expect_chats(page, range(1))
+        await page.context.set_offline(True)
+        cable.cut()
+        await say(creator, *range(1, 31))
+        await page.context.set_offline(False)
+        await expect(page.locator(CHATS).first).to_have_text("Аня: 30", timeout=40_000)
+        gap = page.locator('#log li[data-type="gap"]')
+        await expect(gap).to_have_count(1)
+        await expect(gap).to_contain_text("[gap]")
+        await expect(gap).to_contain_text("пропущено")
+        await page.context.close()
 
 
 async def test_a_server_that_is_restarted_is_found_again(

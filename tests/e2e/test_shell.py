@@ -66,6 +66,21 @@ async def test_the_manifest_makes_it_installable(lang: str, relay: LiveRelay) ->
         assert icon["sizes"] == f"{width}x{height}"
 
 
+async def test_what_is_painted_first_is_of_use_before_any_module_has_come(
+    relay: LiveRelay, open_page: NewPage
+) -> None:
+    page = await open_page(PHONE)
+    nothing = {"body": "", "content_type": "text/javascript"}
+    await page.route("**/app/main.js", lambda route: route.fulfill(**nothing))
+    await page.goto(f"{relay.url}/app/")
+    await expect(page.locator("#pairing h1")).to_have_text("Подключите телефон")
+    await expect(page.locator("#relay")).to_be_hidden()
+    await page.evaluate("localStorage.setItem('liverelay.token', 'T')")
+    await page.reload()
+    await expect(page.locator("#status-text")).to_have_text("Подключение к серверу…")
+    await expect(page.locator("#pairing")).to_be_hidden()
+
+
 async def until_installed(page: Page) -> None:
     """The worker has kept the shell and answers for the page."""
     await page.evaluate("navigator.serviceWorker.ready")

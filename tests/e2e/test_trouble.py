@@ -40,7 +40,7 @@ async def test_a_limit_is_red_for_eight_seconds_and_stays_as_a_row_and_a_card(
     snackbar = page.locator(SNACKBAR)
     await expect(snackbar).to_contain_text(texts.message.ru)
     await expect(snackbar).to_contain_text(texts.details.ru)
-    await expect(snackbar).to_contain_text("через 40 мин")
+    await expect(snackbar).to_contain_text("через 40\N{NO-BREAK SPACE}мин")
     await expect(snackbar).to_have_css("background-color", "rgb(211, 47, 47)")
     await page.clock.run_for(7_300)
     await expect(snackbar).to_be_visible()
