@@ -27,7 +27,7 @@ tiktok: $(VENV)/development
 
 # The pictures of the README, taken by the tests.
 screenshots: $(VENV)/development
-	LIVERELAY_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/e2e -k screenshot
+	LIVERELAY_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/e2e -k readme
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

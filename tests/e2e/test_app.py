@@ -11,7 +11,7 @@ from server.relay.rows import row_text, row_texts
 from tests.cable import Cable
 from tests.e2e.conftest import NewPage, paired_page
 from tests.liverelay import LiveRelay
-from tests.tiktok import Creator, SignAnswer, TikTok, frames
+from tests.tiktok import Creator, SignAnswer, TikTok, frames, gifts
 from tests.tiktok.people import Person
 
 ANNA = Person("anna_fan", "Аня")
@@ -226,12 +226,18 @@ async def test_the_app_looks_as_in_the_readme(
         frames.viewers(1284),
         frames.join(Person("oleg", "Олег")),
         frames.chat(ANNA, "Привет из Казани!"),
+        frames.like(Person("oleg", "Олег"), 15, 8412),
         frames.follow(Person("lena", "Лена 🌸")),
+        *gifts.streak(Person("kate", "Катя"), gifts.ROSE, 5),
         frames.chat(Person("max", "Max"), "Какой сегодня план?"),
+        gifts.gift(ANNA, gifts.GALAXY, group=1),
+        frames.chat(Person("timur", "Тимур"), "Вот это да 🔥"),
     )
-    await expect(page.locator('#log li[data-type="chat"]')).to_have_count(2)
+    await expect(page.locator('#log li[data-type="chat"]')).to_have_count(3)
+    await expect(page.locator("#total-gifts")).to_have_text("6 · 1\N{NO-BREAK SPACE}005 💎")
+    await screenshot(page, "app")
     creator.script.sign = SignAnswer.rate_limited({"Retry-After": "2400"})
     creator.reset()
     await expect(page.locator("#snackbar .snackbar")).to_be_visible(timeout=20_000)
-    await screenshot(page, "app")
+    await screenshot(page, "app-limit")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -18,7 +18,7 @@ from tests.tiktok.traffic import PER_FRAME, Traffic
 ANNA = Person("anna_fan", "Аня")
 #: Ten minutes of a busy room: fifty events a second.
 BUSY = 30_000
-#: As much as the ring of a room keeps: who falls behind by less can be caught up.
+#: Less than the ring of a room keeps, and more than one of few slots does.
 BURST = 500
 #: 500 rows, and what the browser keeps of them, are the same after 10 000 events and after 30 000.
 MAX_GROWTH_BYTES = 1_500_000
@@ -59,6 +59,25 @@ async def test_offline_and_back_with_every_chat_exactly_once(
     assert len(tiktok.sign.requests) == 1
 
 
+async def test_a_phone_that_slept_resumes_at_once_with_every_chat_exactly_once(
+    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
+) -> None:
+    creator = tiktok.creator("masha", live=True)
+    async with Cable(relay.port) as cable:
+        page = await paired_page(relay, open_page, "masha", base=cable.url)
+        await creator.wait_connected()
+        await say(creator, 0, 1)
+        await expect_chats(page, range(2))
+        session = await page.context.new_cdp_session(page)
+        await session.send("Page.setWebLifecycleState", {"state": "frozen"})
+        cable.cut()
+        await say(creator, 2, 3)
+        await session.send("Page.setWebLifecycleState", {"state": "active"})
+        await expect_chats(page, range(4))
+        await expect(page.locator('#log li[data-type="gap"]')).to_have_count(0)
+        await page.context.close()
+
+
 async def test_what_cannot_be_replayed_is_a_row_of_its_own(
     serve: Serve, tiktok: TikTok, open_page: NewPage
 ) -> None:
@@ -71,9 +90,11 @@ async def test_what_cannot_be_replayed_is_a_row_of_its_own(
         await expect_chats(page, range(1))
         await page.context.set_offline(True)
         cable.cut()
-        await say(creator, *range(1, 31))
+        for first in range(1, BURST, PER_FRAME):
+            chats = [frames.chat(ANNA, str(first + place)) for place in range(PER_FRAME)]
+            await creator.send(*chats)
         await page.context.set_offline(False)
-        await expect(page.locator(CHATS).first).to_have_text("Аня: 30", timeout=40_000)
+        await expect(page.locator(CHATS).first).to_have_text(f"Аня: {BURST}", timeout=40_000)
         gap = page.locator('#log li[data-type="gap"]')
         await expect(gap).to_have_count(1)
         await expect(gap).to_contain_text("[gap]")
