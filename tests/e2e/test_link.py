@@ -175,7 +175,7 @@ async def test_new_events_are_counted_while_somebody_reads(
     await expect(page.locator(CHATS)).to_have_count(40)
     row = page.locator(CHATS, has_text="Аня: 20").first
     await row.scroll_into_view_if_needed()
-    await page.wait_for_function("window.scrollY > 300")
+    await page.wait_for_function("() => window.scrollY > 300")
     place = await row.evaluate("row => Math.round(row.getBoundingClientRect().top)")
     await say(creator, *range(40, 47))
     await expect(page.locator("#newer")).to_have_text("↑ Новых событий: 7")

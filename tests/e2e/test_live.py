@@ -134,16 +134,18 @@ async def test_a_gift_is_heard_and_felt_and_the_screen_stays_on_when_the_setting
     await page.click("#open-settings")
     for name in ("sound", "vibration", "awake"):
         await page.check(f"#{name}")
-    await page.wait_for_function("asked.includes('awake screen')")
+    await page.wait_for_function("() => asked.includes('awake screen')")
     await page.reload()
     for name in ("sound", "vibration", "awake"):
         await expect(page.locator(f"#{name}")).to_be_checked()
-    await page.wait_for_function("asked.includes('awake screen')")
+    await page.wait_for_function("() => asked.includes('awake screen')")
     await expect(page.locator("#phone-of")).not_to_be_empty()
     await creator.send(gifts.gift("max", gifts.LION, group=2))
-    await page.wait_for_function("asked.includes('sound') && asked.includes('vibrate 60,40,60')")
+    await page.wait_for_function(
+        "() => asked.includes('sound') && asked.includes('vibrate 60,40,60')"
+    )
     await page.uncheck("#awake")
-    await page.wait_for_function("asked.includes('asleep')")
+    await page.wait_for_function("() => asked.includes('asleep')")
 
 
 async def test_the_camera_pairs_by_the_code_that_it_sees(

@@ -84,7 +84,7 @@ async def test_what_is_painted_first_is_of_use_before_any_module_has_come(
 async def until_installed(page: Page) -> None:
     """The worker has kept the shell and answers for the page."""
     await page.evaluate("navigator.serviceWorker.ready")
-    await page.wait_for_function("navigator.serviceWorker.controller?.state === 'activated'")
+    await page.wait_for_function("() => navigator.serviceWorker.controller?.state === 'activated'")
 
 
 async def test_the_worker_keeps_the_shell_and_nothing_else(
@@ -136,7 +136,7 @@ async def test_a_newer_version_is_offered_and_taken(
         await expect(page.locator("#update")).to_be_visible(timeout=40_000)
         await page.click("#update-now")
         await page.wait_for_function(
-            "document.querySelector('script[src]')?.src.includes('0123456789ab')"
+            "() => document.querySelector('script[src]')?.src.includes('0123456789ab')"
         )
         await expect(page.locator("#status-text")).to_contain_text("✅")
         await expect(page.locator("#update")).to_be_hidden()

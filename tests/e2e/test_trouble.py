@@ -228,6 +228,6 @@ async def test_an_error_that_is_told_again_is_one_row_at_its_new_time(
     await expect(page.locator("#trouble")).to_be_visible()
     await expect(row).to_have_count(1)
     await page.wait_for_function(
-        f"document.querySelector('#log li[data-type=error]')?.frame.ts > {first}"
+        f"() => document.querySelector('#log li[data-type=error]')?.frame.ts > {first}"
     )
     assert await page.locator("#log li").first.get_attribute("data-type") == "error"
