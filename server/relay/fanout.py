@@ -240,7 +240,7 @@ class Fanout:
                 self.remove(outbox)
             elif outbox.stalled_for(now) >= self._limits.lag_s:
                 self.remove(outbox)
-                outbox.cut_off(outbox)
+                outbox.owner.cut_off(outbox.last_id)
             else:
                 self._catch_up(outbox)
         if self._behind and self._look_handle is None:

@@ -37,9 +37,9 @@ CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
 
 
 class Member:
-    """A phone in a room. `dismiss` tells it that the room has failed."""
+    """A phone in a room."""
 
-    __slots__ = ("dismiss", "key", "lang", "outbox", "user_id")
+    __slots__ = ("key", "lang", "outbox", "user_id")
 
     def __init__(
         self,
@@ -48,13 +48,11 @@ class Member:
         lang: Lang,
         key: str,
         outbox: Outbox,
-        dismiss: Callable[[Notice], None],
     ) -> None:
         self.user_id = user_id
         self.lang = lang
         self.key = key
         self.outbox = outbox
-        self.dismiss = dismiss
 
 
 class Room:
@@ -309,7 +307,7 @@ class Room:
             self._log.add_notice(notice, user_id=user_id, lang=lang)
         for member in self.members:
             self._fanout.bring_to_front(member.outbox)
-            member.dismiss(notice)
+            member.outbox.owner.dismiss(notice)
 
     def close(self) -> None:
         """Stop every timer and give the memory back."""

@@ -19,7 +19,7 @@ from server.errors import (
     UsernameRequired,
 )
 from server.relay import messages
-from server.relay.messages import ConnectTikTok, DisconnectTikTok, Ping, Pong, Status
+from server.relay.messages import ConnectTikTok, DisconnectTikTok, Gap, Ping, Pong, Status
 from server.relay.notices import ErrorFrame, Lang, Notice, notice, state_text
 from server.relay.outbox import Outbox
 from server.relay.room import Member, Room
@@ -47,7 +47,32 @@ PONG: Final = 0x8A
 
 
 class Connection:
-    """A phone that is connected. Its reader is the request's own task; nobody else awaits on it."""
+    """A phone that is connected. Its reader is the request's own task; nobody else awaits on it.
+
+    There are thousands: slots, and nothing is made before it is needed.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_lang",
+        "_manners",
+        "_manual",
+        "_member",
+        "_options",
+        "_phones",
+        "_room",
+        "_since",
+        "_switching",
+        "_tasks",
+        "_transport",
+        "_ws",
+        "creator",
+        "heard_at",
+        "ip",
+        "opened_at",
+        "token_hash",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -79,7 +104,7 @@ class Connection:
         self._since = options.since
         self._manners = Manners()
         self._switching = asyncio.Lock()
-        self._tasks = TaskOwner(f"phone of user_id={user_id}")
+        self._tasks: TaskOwner | None = None
         self._closing = False
 
     # ---- life
@@ -102,8 +127,9 @@ class Connection:
             self._broken("The socket", error)
         finally:
             self._leave()
-            await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
-            await self._tasks.close()
+            if self._tasks is not None:
+                await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
+                await self._tasks.close()
 
     def fail(self, error: AppError, *, nobodys: bool = False) -> None:
         """Tell this phone alone that something failed, and close.
@@ -144,13 +170,14 @@ class Connection:
     def _close(self, code: int, reason: str) -> None:
         if not self._closing:
             self._closing = True
-            self._tasks.start(self._finish(code, reason), name="close")
+            self._tasks = TaskOwner(f"phone of user_id={self.user_id}")
+            self._tasks.start(self._finish(self._tasks, code, reason), name="close")
 
-    async def _finish(self, code: int, reason: str) -> None:
+    async def _finish(self, tasks: TaskOwner, code: int, reason: str) -> None:
         """Close politely within the time-out, else abort: close() to a stalled peer never
         returns.
         """
-        closing = self._tasks.start(
+        closing = tasks.start(
             self._ws.close(code=code, message=reason.encode(), drain=False), name="close frame"
         )
         _, stuck = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
@@ -197,19 +224,8 @@ class Connection:
             self._member.key = key
 
     async def _join(self, key: str) -> None:
-        outbox = Outbox(
-            self._transport,
-            self._options.group(self._lang),
-            cut_off=self._cut_off,
-            missed=lambda gap: self._phones.log_gap(gap, self.creator, self.user_id),
-        )
-        member = Member(
-            user_id=self.user_id,
-            lang=self._lang,
-            key=key,
-            outbox=outbox,
-            dismiss=self._dismissed,
-        )
+        outbox = Outbox(self._transport, self._options.group(self._lang), self)
+        member = Member(user_id=self.user_id, lang=self._lang, key=key, outbox=outbox)
         since, self._since = self._since, None
         since = self._phones.after_cut(self.token_hash, self.creator, since)
         try:
@@ -229,15 +245,19 @@ class Connection:
         if room is not None and member is not None:
             room.leave(member)
 
-    def _dismissed(self, told: Notice) -> None:
+    def dismiss(self, notice: Notice) -> None:
         """The room has failed; it has logged that itself."""
-        self._end(told)
+        self._end(notice)
 
-    def _cut_off(self, outbox: Outbox) -> None:
+    def missed(self, gap: Gap) -> None:
+        """The phone was too slow for the ring and is told so."""
+        self._phones.log_gap(gap, self.creator, self.user_id)
+
+    def cut_off(self, last_id: int) -> None:
         """The phone reads nothing: it cannot be told, so its next connect is."""
         room = self._room
         if room is not None:
-            self._phones.note_cut(self.token_hash, self.creator, room.epoch, outbox.last_id)
+            self._phones.note_cut(self.token_hash, self.creator, room.epoch, last_id)
         told = notice(SlowConsumer(), creator=self.creator)
         self._phones.log_notice(told, self.user_id, self._lang)
         self._leave()

@@ -24,7 +24,7 @@ from server.web.connection import (
 )
 from server.web.hosts import foreign_origin
 from server.web.keys import AUTH, CONFIG, PHONES
-from server.web.options import PhoneOptions, preferred_lang, read_options
+from server.web.options import preferred_lang, read_options
 from server.web.phones import Phones
 
 logger = logging.getLogger(__name__)
@@ -78,29 +78,8 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     if refusal is not None:
         user_id = owner.user_id if owner is not None else 0
         await _refuse(phones, ws, transport, refusal, user_id, lang)
-    elif owner is not None:
-        await _serve(phones, ws, transport, owner, ip, options, lang)
-    return ws
-
-
-async def _authenticate(
-    auth: Auth, ip: str, token: str
-) -> tuple[TokenOwner | None, AppError | None]:
-    try:
-        return await auth.authenticate(ip, token), None
-    except (Unauthorized, StoreUnavailable) as error:
-        return None, error
-
-
-async def _serve(
-    phones: Phones,
-    ws: web.WebSocketResponse,
-    transport: asyncio.Transport,
-    owner: TokenOwner,
-    ip: str,
-    options: PhoneOptions,
-    lang: Lang,
-) -> None:
+        return ws
+    assert owner is not None, "refused otherwise"
     connection = Connection(
         phones,
         ws,
@@ -118,6 +97,16 @@ async def _serve(
         await connection.serve()
     finally:
         phones.remove(connection)
+    return ws
+
+
+async def _authenticate(
+    auth: Auth, ip: str, token: str
+) -> tuple[TokenOwner | None, AppError | None]:
+    try:
+        return await auth.authenticate(ip, token), None
+    except (Unauthorized, StoreUnavailable) as error:
+        return None, error
 
 
 async def _refuse(
