@@ -32,6 +32,9 @@ function next() {
   const words = [element("strong", { text: message }), element("span", { text: details })];
   const text = element("p", { className: "snackbar-text" }, ...words);
   const bar = element("div", { className: "snackbar" }, text);
+  const close = element("button", { text: say("close") });
+  close.type = "button";
+  close.addEventListener("click", next);
   if (onDetails) {
     const more = element("button", { text: say("details") });
     more.type = "button";
@@ -41,6 +44,7 @@ function next() {
     });
     bar.append(more);
   }
+  bar.append(close);
   place.replaceChildren(bar);
   // What lies under it can be scrolled out from there.
   document.body.style.setProperty("--covered", `${place.offsetHeight}px`);
@@ -66,7 +70,8 @@ function time(bar) {
   const release = (why) => {
     if (holds.delete(why) && holds.size === 0 && bar.isConnected) run();
   };
-  bar.addEventListener("pointerenter", () => hold("hover"));
+  // Not pointerenter: a pointer that rests where the bar comes up does not hold it.
+  bar.addEventListener("pointermove", () => hold("hover"));
   bar.addEventListener("pointerleave", () => {
     release("hover");
     release("press");
