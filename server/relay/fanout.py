@@ -17,9 +17,9 @@ from server.relay.outbox import Outbox, Place
 from server.relay.ring import Group, Ring
 
 #: The pause after a flush that took T is this many T within these bounds (docs/decisions/0008).
-PAUSE_PER_FLUSH_TIME: Final = 5.0
+PAUSE_PER_FLUSH_TIME: Final = 10.0
 MIN_PAUSE_S: Final = 0.005
-MAX_PAUSE_S: Final = 0.050
+MAX_PAUSE_S: Final = 0.075
 #: Phones written to in one go; then accepts and pongs of others get their turn.
 SLICE_PHONES: Final = 512
 #: How often phones that are behind are looked at.
