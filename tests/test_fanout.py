@@ -83,6 +83,9 @@ class Phone:
     def dismiss(self, _notice: Notice) -> None:
         raise AssertionError("no room fails here")
 
+    def close_going_away(self) -> None:
+        raise AssertionError("no room is closed here")
+
 
 class Published(NamedTuple):
     """One frame of the room."""

@@ -77,7 +77,13 @@ class Fanout:
             self._stand_apart(outbox)
 
     def remove(self, outbox: Outbox) -> None:
-        """Forget a phone; harmless when it is not here."""
+        """Forget a phone; its `last_id` is what it was handed. Harmless when it is not here."""
+        if outbox.place is Place.FRONT:
+            waits = any(waiting is outbox for waiting, _ in self._todo)
+            outbox.last_id = self._from_id if waits else self._front_id
+        self._take_out(outbox)
+
+    def _take_out(self, outbox: Outbox) -> None:
         if outbox.place is Place.FRONT:
             group = self._groups[outbox.group]
             del group[outbox]
@@ -214,7 +220,7 @@ class Fanout:
 
     def _step_out(self, outbox: Outbox, cursor: int, last_id: int) -> None:
         """A phone at the front gets a cursor of its own."""
-        self.remove(outbox)
+        self._take_out(outbox)
         outbox.cursor, outbox.last_id = cursor, last_id
         self._stand_apart(outbox)
 

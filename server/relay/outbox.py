@@ -35,6 +35,9 @@ class Owner(Protocol):
     def dismiss(self, notice: Notice) -> None:
         """Its room has failed."""
 
+    def close_going_away(self) -> None:
+        """Its room is closed, and nothing is wrong."""
+
 
 class Outbox:
     """What one phone has had and what it is sent next.

@@ -89,6 +89,7 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
         ip=ip,
         options=options,
         lang=lang,
+        connection_id=phones.recorder.opened(owner.user_id, owner.token_hash, ip, options, lang),
     )
     phones.add(connection)
     try:
