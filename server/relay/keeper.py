@@ -25,7 +25,7 @@ from server.errors import (
 )
 from server.relay.ended import FOUND_FOR_S, TOLD_FOR_S, EndedLives
 from server.relay.lookout import DOUBTFUL, Lookout
-from server.relay.room import Room
+from server.relay.room import CONNECTED, Room
 from server.tasks import TaskOwner
 from server.upstream.guard import Ask, Guard
 from server.upstream.tiktok import TikTok
@@ -81,6 +81,8 @@ class Keeper:
         self._lookout = Lookout(room, config, self._tiktok, self._ended)
         self._tasks = TaskOwner(f"room @{room.creator}")
         self._streaming: asyncio.Task[AppError | None] | None = None
+        #: A stream that is open, and not waited for yet, is given up.
+        self._given_up = False
         self._closing = TaskOwner(f"sources of @{room.creator}")
 
     async def run(self) -> AppError:
@@ -98,7 +100,8 @@ class Keeper:
             return Internal(f"room @{self._creator}")
 
     def reconnect(self) -> None:
-        """Give the stream up and get another one, if there is one."""
+        """Give the stream up, if there is one, and get another."""
+        self._given_up = self._room.state in CONNECTED
         if self._streaming is not None:
             self._streaming.cancel()
 
@@ -133,6 +136,8 @@ class Keeper:
     async def _stream(self, source: Source, room_id: int) -> AppError | None:
         """Wait for the end of a stream; a silent one is asked after, unsigned, ever more rarely."""
         running = self._streaming = self._tasks.start(source.run(), name="stream")
+        if self._given_up:
+            running.cancel()
         stall_s = self._settings.stall_s
         try:
             done, _ = await asyncio.wait({running}, timeout=PROVEN_AFTER_S)
@@ -155,7 +160,7 @@ class Keeper:
                 if not await self._lookout.goes_on(room_id):
                     return None
         finally:
-            self._streaming = None
+            self._streaming, self._given_up = None, False
             running.cancel()
 
     async def _reopen(self, room_id: int) -> Source | None:

@@ -71,6 +71,8 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if options:
                 must(f"{column} IN ({', '.join('?' for _ in options)})", *options)
+        if self.user_ids:
+            parts.append("user_id <> 0")  # and this one of rows that are somebody's
         if self.since_ms:
             must("ts >= ?", self.since_ms)
         if self.until_ms:

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 120, 28
 #: A bar that stands for something is never thinner than this.
 LEAST: Final = 2.0
+AXIS: Final = f'<line class="axis" x1="0" y1="{HEIGHT - 0.5}" x2="{WIDTH}" y2="{HEIGHT - 0.5}"/>'
 
 
 def bars(values: Sequence[float], label: str, *, css: str = "") -> Markup:
@@ -22,7 +23,7 @@ def bars(values: Sequence[float], label: str, *, css: str = "") -> Markup:
         for place, value in enumerate(values)
         if (height := max(LEAST, value / most * HEIGHT) if value > 0 else 0.0)
     )
-    return _picture(drawn, label, f"bars {css}".strip())
+    return _picture(AXIS + drawn, label, f"bars {css}".strip())
 
 
 def line(values: Sequence[float], label: str) -> Markup:
@@ -33,7 +34,7 @@ def line(values: Sequence[float], label: str) -> Markup:
         f"{place * step:.1f},{HEIGHT - 1 - value / most * (HEIGHT - 2):.1f}"
         for place, value in enumerate(values)
     )
-    return _picture(f'<polyline points="{points}"/>', label, "line")
+    return _picture(f'{AXIS}<polyline points="{points}"/>', label, "line")
 
 
 def gauge(used: int, limit: int, label: str) -> Markup:
