@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean tiktok screenshots
+.PHONY: run test lint format clean tiktok screenshots bench
 
 run: $(VENV)/runtime
 	$(BIN)/python run.py
@@ -29,8 +29,13 @@ tiktok: $(VENV)/development
 screenshots: $(VENV)/development
 	LIVERELAY_SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/e2e -k readme
 
+# The figures of the README, beside other servers: some forty minutes on a machine that does nothing
+# else, and needs Debian's packages gcc, nodejs and npm.
+bench: $(VENV)/bench
+	$(BIN)/python -m bench
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/peers/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,3 +47,7 @@ $(VENV)/runtime: requirements.txt | $(BIN)/python
 $(VENV)/development: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime
+
+$(VENV)/bench: $(VENV)/development bench/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from bench import broadcast, phones, rooms, signatures, start, upstream
-from bench.contestants import Tools
 from bench.report import RESULTS, Findings
-from bench.tools import build
+from bench.tools import Tools, build
 
 Scenario = Callable[[Tools, Findings, int], None]
 
 SCENARIOS: Final[dict[str, Scenario]] = {
-    "events": lambda _, findings, rounds: upstream.events(findings, rounds),
-    "clients": lambda _, findings, rounds: upstream.clients(findings, rounds),
+    "events": upstream.events,
+    "clients": upstream.clients,
     "busy": broadcast.busy,
     "calm": broadcast.calm,
     "crowd": broadcast.crowd,

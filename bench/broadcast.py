@@ -7,13 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from bench.contestants import BROADCASTERS, Contestant, Load, Tools, liverelay
+from bench.contestants import BROADCASTERS, Contestant, Load, liverelay
 from bench.report import Detail, Findings, Row
+from bench.tools import Tools
 
 WARM_UP_S: Final = 3.0
 COUNTED_S: Final = 5.0
-#: A phone that has not gone dark, of one message in so many.
-ALL: Final = 0.995
+#: Of the messages due within the window, which cuts through a flush or two, what each phone got.
+ALL: Final = 0.97
 MIB: Final = 1024
 
 FLOOR: Final = "C, one send() a message"
@@ -27,10 +28,16 @@ class Measured(NamedTuple):
     cpu_share: float
     delivered: float
     least: float
+    lost: int
     p50_ms: float
     p99_ms: float
     rss_kib: int
     grown_kib: int
+
+    @property
+    def whole(self) -> bool:
+        """No phone was lost, and each got everything."""
+        return self.lost == 0 and self.least >= ALL
 
     def cells(self) -> list[str]:
         """For a table."""
@@ -60,6 +67,7 @@ def measure(tools: Tools, contestant: Contestant, load: Load) -> Measured:
             cpu_share=cpu / counted["seconds"],
             delivered=counted["frames"] / (due * (load.phones - load.stalled)),
             least=counted["least"] / due,
+            lost=counted["lost"],
             p50_ms=counted["p50_ms"],
             p99_ms=counted["p99_ms"],
             rss_kib=stage.server.rss_kib(),
@@ -116,7 +124,7 @@ def crowd(tools: Tools, findings: Findings, rounds: int) -> None:
     peers = {name: BROADCASTERS[name] for name in ("LiveRelay", "node ws", "socket.io", FASTAPI)}
     found = compare(tools, load, max(1, rounds - 2), peers)
     ours = found["LiveRelay"]
-    holds = ours.least >= ALL and ours.cpu_share < 0.7 and ours.p99_ms < 1500
+    holds = ours.whole and ours.cpu_share < 0.7 and ours.p99_ms < 1500
     theirs = ", ".join(
         f"{name} {measured.delivered:.0%}" for name, measured in found.items() if measured != ours
     )
@@ -125,7 +133,9 @@ def crowd(tools: Tools, findings: Findings, rounds: int) -> None:
             "9500 phones in one room, 10 messages/s, one core",
             f"{ours.delivered:.0%} delivered, CPU {ours.cpu_share:.0%}, p99 {ours.p99_ms:.0f} ms",
             theirs,
-            "all delivered" if ours.least >= ALL else f"one phone got {ours.least:.0%}",
+            "all delivered"
+            if ours.whole
+            else f"one phone got {ours.least:.0%}, {ours.lost} were lost",
             "all, CPU < 70 %, p99 < 1.5 s",
             holds,
         )
@@ -136,7 +146,7 @@ def crowd(tools: Tools, findings: Findings, rounds: int) -> None:
 def stalled(tools: Tools, findings: Findings, rounds: int) -> None:
     """One phone of 1000 reads nothing."""
     grown: dict[bool, list[int]] = {False: [], True: []}
-    least: list[float] = []
+    beside_one: list[Measured] = []
     late: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(rounds):
         for with_one in (False, True):
@@ -145,16 +155,17 @@ def stalled(tools: Tools, findings: Findings, rounds: int) -> None:
             grown[with_one].append(measured.grown_kib)
             late[with_one].append(measured.p99_ms)
             if with_one:
-                least.append(measured.least)
+                beside_one.append(measured)
     more_kib = statistics.median(grown[True]) - statistics.median(grown[False])
     without, beside = statistics.median(late[False]), statistics.median(late[True])
-    fastapi = measure(tools, BROADCASTERS[FASTAPI], Load(phones=100, rate=20, stalled=1))
-    holds = min(least) >= ALL and more_kib < MIB and beside < 2 * without + 20
+    least = min(measured.least for measured in beside_one)
+    whole = all(measured.whole for measured in beside_one)
+    holds = whole and more_kib < MIB and beside < 2 * without + 20
     findings.add(
         Row(
             "one stalled phone among 1000: the others",
-            f"{min(least):.0%} delivered, p99 {beside:.0f} ms beside it, {without:.0f} ms without",
-            f"{FASTAPI}: {fastapi.delivered:.0%} delivered",
+            f"{least:.0%} delivered, p99 {beside:.0f} ms beside it, {without:.0f} ms without",
+            "",
             f"memory {more_kib / MIB:+.1f} MiB",
             "unchanged, < +1 MiB",
             holds,

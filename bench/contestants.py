@@ -23,12 +23,27 @@ class Load(NamedTuple):
     stalled: int = 0
 
 
+class Said(NamedTuple):
+    """Events, and chats of them."""
+
+    events: int
+    chats: int
+
+
 class Stage(NamedTuple):
-    """A contestant at work. `more` lets further phones in."""
+    """A contestant at work. `more` lets further phones in; `source` is its TikTok, if any."""
 
     server: Process
     phones: Phones
     more: Callable[[int], Phones]
+    source: Process | None = None
+
+    def said(self) -> Said:
+        """What TikTok has sent so far, over all rooms."""
+        if self.source is None:
+            raise RuntimeError("this contestant speaks by itself")
+        self.source.say("said")
+        return Said(**self.source.answer())
 
 
 Contestant = Callable[[Tools, Load], AbstractContextManager[Stage]]
@@ -99,7 +114,7 @@ def _with_phones(
     phones.connected()
     if source is not None:
         source.say(f"{load.rate} {load.per_frame} {load.kind}")
-    return Stage(server, phones, more)
+    return Stage(server, phones, more, source)
 
 
 @contextmanager

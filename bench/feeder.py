@@ -5,7 +5,8 @@
 prints its addresses as one line of JSON. A line on standard input, "RATE PER_FRAME KIND", sets
 events a second of each room, events in a frame, and what they are: "chat"; "mix" as in a real live;
 or "again", the same frames of such a mix again and again, which is the fastest. Every chat but
-those says when it was made.
+those says when it was made. "spent" prints the signatures spent so far, "said" the events and the
+chats of them.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class Feed:
         chat = frames.chat("viewer.123", TEXT)
         self._kinds = {"chat": [Template(chat)], "mix": self._mix()}
         self._again: list[bytes] = []
+        self._chats = 0
+        #: Events so far, and chats of them, over all rooms.
+        self.events = self.chats = 0
         self.rate, self.per_frame, self.kind = 0.0, 1, "chat"
 
     def _mix(self) -> list[Template]:
@@ -92,12 +96,15 @@ class Feed:
                 continue
             pause = self.per_frame / self.rate
             now = time.monotonic()
-            for creator in self._creators:
-                while due[creator] <= now:
+            while late := [creator for creator in self._creators if due[creator] <= now]:
+                log_id += 1
+                frame = self._next(log_id)  # one for all whose turn it is: packing costs the most
+                for creator in late:
                     due[creator] += pause
-                    log_id += 1
                     if creator.sockets:
-                        await creator.send_raw(self._next(log_id))
+                        self.events += self.per_frame
+                        self.chats += self._chats
+                        await creator.send_raw(frame)
 
     def _next(self, log_id: int) -> bytes:
         return self._again[log_id % AGAIN] if self._again else self.frame(log_id)
@@ -113,8 +120,10 @@ class Feed:
         """One push frame as TikTok packs it."""
         stamp = b"t=%016d" % (time.monotonic_ns() // 1000)
         result = schema.FetchResult(internal_ext=b"fetch_id:1", need_ack=True)
+        self._chats = 0
         for template in random.choices(self._kinds[self.kind], k=self.per_frame):
             self._next_id += 1
+            self._chats += template.method == b"WebcastChatMessage"
             result.messages.add(
                 method=template.method, payload=template.payload(self._next_id, stamp)
             )
@@ -143,6 +152,9 @@ async def main() -> None:
             return
         if line.strip() == "spent":
             print(json.dumps({"spent": tiktok.sign.spent()}), flush=True)
+            return
+        if line.strip() == "said":
+            print(json.dumps({"events": feed.events, "chats": feed.chats}), flush=True)
             return
         rate, per_frame, kind = line.split()
         feed.set(float(rate), int(per_frame), kind)

@@ -6,8 +6,9 @@ import statistics
 import time
 from typing import Final, NamedTuple
 
-from bench.contestants import BROADCASTERS, Contestant, Load, Tools
+from bench.contestants import BROADCASTERS, Contestant, Load
 from bench.report import Detail, Findings, Row
+from bench.tools import Tools
 
 PHONES: Final = 3000
 SETTLE_S: Final = 2.0

@@ -38,10 +38,8 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        self._log = (
-            (cwd or Path.cwd()) / f"bench-{Path(str(arguments[0])).name}.log" if cwd else None
-        )
-        with open(self._log or os.devnull, "ab") as log:
+        self._name = " ".join(Path(argument).name for argument in arguments[:3])
+        with open(cwd / "stderr.log" if cwd else os.devnull, "ab") as log:
             self._child = subprocess.Popen(
                 [str(argument) for argument in arguments],
                 stdin=subprocess.PIPE,
@@ -96,7 +94,7 @@ class Process:
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._child.args} has ended with {self._child.wait()}")
+            raise RuntimeError(f"{self._name} has ended with {self._child.wait()}")
         return line.strip()
 
     def answer(self) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Final
 
 import aiohttp
 
-from bench.contestants import Tools, relay_of_stock_parts
+from bench.contestants import relay_of_stock_parts
 from bench.processes import Process
 from bench.product import Relay, feeder
 from bench.report import Findings, Row
+from bench.tools import Tools
 
 CREATORS: Final = 5
 PHONES: Final = 100

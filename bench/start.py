@@ -8,10 +8,10 @@ import urllib.error
 import urllib.request
 from typing import Final
 
-from bench.contestants import Tools
 from bench.processes import PATIENCE_S
 from bench.product import Relay, feeder
 from bench.report import Findings, Row
+from bench.tools import Tools
 
 HEALTHY_S: Final = 1.0
 READY_S: Final = 5.0

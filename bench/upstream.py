@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from pathlib import Path
 from typing import Final
 
-from bench.contestants import PEERS
 from bench.processes import SERVER_CORE, Process
 from bench.product import PYTHON, feeder
 from bench.report import Detail, Findings
+from bench.tools import PEERS, Tools
 
 WARM_UP_S: Final = 2.0
 COUNTED_S: Final = 5.0
@@ -23,7 +24,7 @@ USUAL: Final = 20
 CLIENTS: Final = {"ours": 400, "stock": 60}
 
 
-def events(findings: Findings, rounds: int) -> None:
+def events(_tools: Tools, findings: Findings, rounds: int) -> None:
     """From TikTok's frame to the bytes that phones get, on a full core."""
     lines = []
     for per_frame in PER_FRAME:
@@ -53,7 +54,8 @@ def events(findings: Findings, rounds: int) -> None:
 def _event_us(program: str, per_frame: int) -> float:
     with feeder(1) as (source, addresses):
         urls = [addresses[name] for name in ("app", "webcast", "sign")]
-        with Process([PYTHON, PEERS / program, *urls], core=SERVER_CORE) as process:
+        command: list[str | Path] = [PYTHON, PEERS / program, *urls]
+        with Process(command, core=SERVER_CORE) as process:
             process.line()
             source.say(f"{FULL[program]} {per_frame} again")
             time.sleep(WARM_UP_S)
@@ -68,12 +70,12 @@ def _count(process: Process) -> int:
     return count
 
 
-def clients(findings: Findings, rounds: int) -> None:
+def clients(_tools: Tools, findings: Findings, rounds: int) -> None:
     """What it costs to make the client of one creator."""
     found: dict[str, list[dict[str, float]]] = {"ours": [], "stock": []}
     for _ in range(rounds):
         for kind, number in CLIENTS.items():
-            command = [PYTHON, PEERS / "clients.py", kind, str(number)]
+            command: list[str | Path] = [PYTHON, PEERS / "clients.py", kind, str(number)]
             with Process(command, core=SERVER_CORE) as process:
                 found[kind].append(process.answer())
     for what, unit, scale, bar in (("seconds", "ms", 1e3, 50.0), ("kib", "KiB", 1.0, 10.0)):

@@ -39,6 +39,7 @@ from server.upstream.tiktok import TikTok
 from server.web import api, asyncapi, console, health, middlewares, pages, phone, shell, status
 from server.web.auth import Auth
 from server.web.body import MAX_BODY_BYTES
+from server.web.console import audit as console_audit
 from server.web.console.session import LIVE_SOCKETS
 from server.web.keys import (
     AUTH,
@@ -58,6 +59,7 @@ from server.web.keys import (
     VISITS,
 )
 from server.web.phones import Phones
+from server.web.recorder import Recorder
 from server.web.status import Checks
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,9 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     pages.setup_templates(app)
     for module in (phone, api, asyncapi, health, pages, shell, status, console):
         module.add_routes(app)
-    app.cleanup_ctx.extend([_lag, _store, _event_log, _tiktok, _relay, _changes])
+    app.cleanup_ctx.extend(
+        [_lag, _store, console_audit.running, _event_log, _tiktok, _relay, _changes]
+    )
     app.on_shutdown.append(_close_phones)
     return app
 
@@ -228,12 +232,20 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
     app[GUARD] = guard
     app[ROOMS] = rooms
     app[VISITS] = visits
-    app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG], clock)
+    recorder = Recorder(
+        database.connections, config.log.keep_days, lambda: int(clock.wall() * 1000)
+    )
+    try:
+        await recorder.start(app[EVENT_LOG].last_id)
+    except StoreUnavailable as error:
+        raise StartupError(f"{config.database.path}: {error.detail}") from None
+    app[PHONES] = Phones(config, app[USERS], rooms, app[EVENT_LOG], recorder, clock)
     app[CHECKS] = checks = Checks(config, guard, database.limits, clock)
     try:
         yield
     finally:
         await checks.close()
+        await recorder.close()
         await rooms.close()
         await guard.close()
         await cooldowns.close()

@@ -21,6 +21,7 @@ from server.links import base_url, pairing_url
 from server.relay.notices import texts
 from server.startup import qr
 from server.store.database import Database
+from server.store.logquery import LogQuery
 from server.store.sessions import MAX_PASSWORD
 from server.store.users import User, Users, UserUnknown
 from server.usernames import harmless, normalise
@@ -139,11 +140,11 @@ async def export_log(args: argparse.Namespace) -> None:
     since, until = _time("--since", args.since, now), _time("--until", args.until, now)
     writer = export.as_csv if args.format == "csv" else export.ndjson
     async with _database(settings(args)) as database:
-        entries = database.log.export(
+        query = LogQuery(
             since_ms=int(since.timestamp() * 1000) if since else 0,
-            until_ms=int(until.timestamp() * 1000) if until else 2**62,
+            until_ms=int(until.timestamp() * 1000) if until else 0,
         )
-        async for line in writer(entries):
+        async for line in writer(database.log.export(query)):
             sys.stdout.write(line)
     sys.stdout.flush()
 

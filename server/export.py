@@ -50,19 +50,24 @@ def read_time(text: str, now: datetime) -> datetime:
 async def ndjson(entries: AsyncIterator[Entry]) -> AsyncIterator[str]:
     """One JSON object a line."""
     async for entry in entries:
-        row = Row(
-            id=entry.id,
-            time=_rfc3339(entry.ts),
-            type=entry.type,
-            level=entry.level,
-            creator=entry.creator,
-            user_id=entry.user_id,
-            code=entry.code,
-            ref=entry.ref,
-            text=entry.text,
-            frame=msgspec.Raw(entry.frame or "null"),
-        )
-        yield msgspec.json.encode(row).decode() + "\n"
+        yield json_line(entry)
+
+
+def json_line(entry: Entry) -> str:
+    """One entry as a JSON object, with a line's end."""
+    row = Row(
+        id=entry.id,
+        time=_rfc3339(entry.ts),
+        type=entry.type,
+        level=entry.level,
+        creator=entry.creator,
+        user_id=entry.user_id,
+        code=entry.code,
+        ref=entry.ref,
+        text=entry.text,
+        frame=msgspec.Raw(entry.frame or "null"),
+    )
+    return msgspec.json.encode(row).decode() + "\n"
 
 
 async def as_csv(entries: AsyncIterator[Entry]) -> AsyncIterator[str]:

@@ -14,7 +14,7 @@ from server.app import create_app
 from server.clock import Clock
 from server.config import Config, DatabaseSettings, ServerSettings, SignSettings, TikTokSettings
 from server.store.users import User
-from server.web.keys import EVENT_LOG, LOG, PHONES, ROOMS, SESSIONS, TIKTOK, USERS
+from server.web.keys import DATABASE, EVENT_LOG, LOG, PHONES, ROOMS, SESSIONS, TIKTOK, USERS
 from tests.phone import Phone
 from tests.tiktok import TikTok
 
@@ -124,6 +124,11 @@ class LiveRelay:
     @property
     def event_log(self) -> Any:
         return self.app[EVENT_LOG]
+
+    @property
+    def connections(self) -> Any:
+        """Its store of connections."""
+        return self.app[DATABASE].connections
 
     @property
     def sessions(self) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from TikTokLiveProto.v3.webcast.im import ControlAction, MemberMessageAction
-from TikTokLiveProto.v3.webcast.model import message as oracle
+from TikTokLiveProto.v3.webcast.model import message as model
 from TikTokLiveProto.v3.webcast.model.message import WebcastChatMessage, WebcastMemberMessage
 
 from server.events import (
@@ -27,7 +27,15 @@ from server.events import (
     Viewer,
     ViewerJoin,
 )
-from server.upstream.decode import MAX_NUMBER, NAME_CHARS, TEXT_CHARS, BadPayload, decode
+from server.upstream.decode import (
+    MAX_NUMBER,
+    NAME_CHARS,
+    RELAYED_METHODS,
+    TEXT_CHARS,
+    BadPayload,
+    decode,
+)
+from tests import oracle
 from tests.tiktok import frames, gifts
 from tests.tiktok.message import Message, message
 from tests.tiktok.people import Person
@@ -133,7 +141,7 @@ def test_a_broken_message_costs_only_itself() -> None:
         decode(b"WebcastChatMessage", b"\xff\xff\xff\xff")
 
 
-@pytest.mark.parametrize("method", [m for m in dir(oracle) if m.startswith("Webcast")])
+@pytest.mark.parametrize("method", [m for m in dir(model) if m.startswith("Webcast")])
 def test_an_empty_message_of_any_kind_breaks_nothing(method: str) -> None:
     received = decode(method.encode(), b"")
     assert received is None or received.msg_id == 0
@@ -182,52 +190,58 @@ def test_a_subscription_may_come_as_a_member_message() -> None:
     assert decoded(sent) == Subscribe(**WHO)
 
 
-def test_real_traffic_says_what_the_library_reads_in_it() -> None:
-    """TikTokLiveProto's own classes are the oracle, on traffic of every kind."""
-    compared = 0
-    for sent in Traffic(seed=7).take(1500):
-        received = decode(sent.method.encode(), sent.payload)
-        assert received is not None, sent.method
-        ours = received.event
-        theirs = _library_class(sent.method).parse(sent.payload)
-        if isinstance(ours, Chat):
-            assert ours.message == theirs.content
-            assert ours.emotes == tuple(
-                msgspec.convert({"picture": e.emote.image.url_list[0], "at": e.index}, type(o))
-                for e, o in zip(theirs.emotes, ours.emotes, strict=True)
-            )
-        elif isinstance(ours, Like):
-            assert (ours.count, ours.total) == (theirs.count, theirs.total)
-        elif isinstance(ours, GiftStep):
-            assert (ours.count, ours.group) == (theirs.repeat_count, str(theirs.group_id))
-            assert ours.gift_name == theirs.gift.name
-            assert ours.unit_diamonds == theirs.gift.diamond_count
-            assert ours.ends == bool(theirs.repeat_end)
-        elif isinstance(ours, Viewer):
-            assert (ours.current, ours.total) == (theirs.total, theirs.total_user)
-        who = ours.who if isinstance(ours, GiftStep) else ours
-        if getattr(theirs, "user", None) is not None and hasattr(who, "username"):
-            assert who.username == theirs.user.display_id
-            assert who.user == theirs.user.nickname
-            assert who.user_id == str(theirs.user.id)
-            compared += 1
-    assert compared > 1000
-
-
-def _library_class(method: str) -> Any:
-    found = getattr(oracle, method, None)
-    if found is None:
-        from TikTokLiveProto.v3.webcast.model.message import redenvelope
-
-        found = getattr(redenvelope, method)
-    return found
-
-
 SAMPLES = list({sent.method: sent for sent in Traffic(seed=3).take(3000)}.values()) + [
     frames.control(ControlAction.STREAM_ENDED),
     frames.battle_start(9, [LEFT, RIGHT]),
     frames.battle_score(9, {LEFT: 30, RIGHT: 12}),
 ]
+
+
+def test_real_traffic_says_what_the_library_reads_in_it_field_by_field() -> None:
+    for sent in [*Traffic(seed=7).take(1500), *SAMPLES]:
+        received = decode(sent.method.encode(), sent.payload)
+        theirs = oracle.library_class(sent.method).parse(sent.payload)
+        assert received is not None, sent.method
+        assert received.event == oracle.expected(sent.method, theirs)
+        assert received.msg_id == theirs.common.msg_id
+
+
+def test_the_oracle_reads_every_method_that_is_relayed() -> None:
+    assert oracle.METHODS == RELAYED_METHODS == {sent.method for sent in SAMPLES}
+
+
+#: What a field may hold instead; numbers that fit every kind of field, and each enum.
+OTHER_NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 30, 2**31 - 1])
+OTHER_TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=90
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.sampled_from(range(len(SAMPLES))), st.data())
+def test_whatever_the_fields_hold_both_read_the_same(sample: int, data: st.DataObject) -> None:
+    method = SAMPLES[sample].method
+    theirs = oracle.library_class(method).parse(SAMPLES[sample].payload)
+    for _ in range(data.draw(st.integers(1, 6))):
+        message, name = data.draw(st.sampled_from(list(oracle.leaves(theirs))))
+        value = getattr(message, name)
+        if isinstance(value, bool):
+            setattr(message, name, not value)
+        elif isinstance(value, int):
+            setattr(message, name, type(value)(data.draw(OTHER_NUMBERS)))
+        elif isinstance(value, str):
+            setattr(message, name, data.draw(OTHER_TEXTS))
+        elif isinstance(value, list):
+            setattr(message, name, value[: data.draw(st.integers(0, len(value)))] * 2)
+        elif isinstance(value, dict | bytes):
+            setattr(message, name, type(value)())
+        elif name != "common":
+            setattr(message, name, None)
+    payload = bytes(theirs)
+    again = oracle.library_class(method).parse(payload)
+    received = decode(method.encode(), payload)
+    event = received.event if received is not None else None
+    assert event == oracle.expected(method, again)
 
 
 @settings(max_examples=400)

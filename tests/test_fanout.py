@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from server.config import LimitSettings
 from server.relay.fanout import LOOK_AGAIN_S, MAX_PAUSE_S, SLICE_PHONES, Fanout
 from server.relay.messages import Gap, text_frame
+from server.relay.notices import Notice
 from server.relay.outbox import Outbox
 from server.relay.ring import TRIM_SLOTS, Combo, Group, Ring, RingBudget, Slot
 from tests.fastloop import run_fast
@@ -64,18 +65,26 @@ class Phone:
 
     def __init__(self, group: Group) -> None:
         self.link = Link()
-        self.cut_off = False
+        self.is_cut_off = False
         self.since = 0
-        self.missed: list[Gap] = []
+        self.gaps: list[Gap] = []
         self.outbox = Outbox(
             self.link,  # type: ignore[arg-type]
             group,
-            cut_off=self._cut,
-            missed=self.missed.append,
+            self,
         )
 
-    def _cut(self, _outbox: Outbox) -> None:
-        self.cut_off = True
+    def cut_off(self, _last_id: int) -> None:
+        self.is_cut_off = True
+
+    def missed(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+
+    def dismiss(self, _notice: Notice) -> None:
+        raise AssertionError("no room fails here")
+
+    def close_going_away(self) -> None:
+        raise AssertionError("no room is closed here")
 
 
 class Published(NamedTuple):
@@ -146,7 +155,7 @@ def complete(house: House, phone: Phone) -> None:
     wanted = house.wanted(phone)
     assert set(got) <= set(wanted)
     gaps = [(frame["from_id"], frame["to_id"]) for frame in frames if frame["type"] == "gap"]
-    assert gaps == [(gap.from_id, gap.to_id) for gap in phone.missed]
+    assert gaps == [(gap.from_id, gap.to_id) for gap in phone.gaps]
     for missing in set(wanted) - set(got):
         assert any(first <= missing <= last for first, last in gaps), (missing, gaps)
     for first, last in gaps:
@@ -200,7 +209,7 @@ def test_whatever_phones_do_each_gets_everything_once_and_in_order_or_a_gap(
             phone.link.flow()
         await settle()
         for phone in house.phones:
-            if not phone.link.closed and not phone.cut_off:
+            if not phone.link.closed and not phone.is_cut_off:
                 complete(house, phone)
         house.fanout.close()
 
@@ -247,9 +256,9 @@ def test_a_phone_that_takes_nothing_is_cut_off_and_delays_nobody() -> None:
             house.publish(size=50)
             await asyncio.sleep(0.01)
         assert len(list(healthy.link.frames())) >= 290
-        assert not stuck.cut_off
+        assert not stuck.is_cut_off
         await asyncio.sleep(LAG_S)
-        assert stuck.cut_off
+        assert stuck.is_cut_off
         assert stuck.link.get_write_buffer_size() < LAG_BYTES + 4096
         await settle()
         complete(house, healthy)
@@ -266,7 +275,7 @@ def test_a_slow_phone_that_makes_progress_is_not_cut_off() -> None:
                 house.publish(size=50)
             await asyncio.sleep(LAG_S / 2)
             del slow.link.held[:200]
-        assert not slow.cut_off
+        assert not slow.is_cut_off
 
     played(scene, count=1)
 

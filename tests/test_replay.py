@@ -107,7 +107,7 @@ class Stage:
                         break
                 except TimeoutError:
                     continue
-        rows = [row async for row in self.relay.log.export(since_ms=0, until_ms=1 << 62)]
+        rows = [row async for row in self.relay.log.export()]
         rows += self.relay.event_log.recent(rows[-1].id if rows else 0)
         published = {int(json.loads(r.frame)["message"]): r.id for r in rows if r.type == "chat"}
         explain_holes(self.reader, range(len(self.said)), published)

@@ -15,6 +15,7 @@ from server.store import migrate
 from server.store.codes import CodeUnknown, CodeUsed
 from server.store.database import Database
 from server.store.log import CHUNK_ROWS, Entry
+from server.store.logquery import LogQuery
 from server.store.users import UserUnknown
 
 KEY = "euler_secret_key_0123"
@@ -283,7 +284,7 @@ async def test_a_row_that_is_there_stays_as_it_is(database: Database) -> None:
 async def test_the_export_reads_a_span_of_time_in_order(database: Database) -> None:
     count = CHUNK_ROWS * 2 + 7
     await database.log.append([chat(number) for number in range(1, count + 1)])
-    read = [e.id async for e in database.log.export(since_ms=2000, until_ms=1000 * count)]
+    read = [e.id async for e in database.log.export(LogQuery(since_ms=2000, until_ms=1000 * count))]
     assert read == list(range(2, count))
 
 

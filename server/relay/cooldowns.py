@@ -108,6 +108,15 @@ class Cooldowns:
                 return self._as_of_now(failure)
         return None
 
+    def all(self) -> list[Notice]:
+        """What stands for everybody, by creator, the latest last."""
+        now = self._clock.mono()
+        return [
+            self._as_of_now(failure)
+            for key, failure in self._failures.items()
+            if key.user_id == EVERYBODY and failure.until > now
+        ]
+
     async def remember(self, creator: str, error: AppError, user_ids: Iterable[int] = ()) -> Notice:
         """Note a failure of a room with these users in it; it is on disk when this returns.
 

@@ -111,22 +111,50 @@ class EventLog:
             for tell in tuple(self._observers):
                 tell(entry)
 
-    def add_notice(self, told: Notice, *, user_id: int, lang: Lang, closing: bool = True) -> None:
-        """Log an error as a user was told it; 0 is nobody in particular."""
+    def add_notice(
+        self,
+        told: Notice,
+        *,
+        user_id: int,
+        lang: Lang,
+        closing: bool = True,
+        connection_id: int = 0,
+    ) -> None:
+        """Log an error as a user was told it; 0 is nobody in particular, and no single phone."""
         entry_id, now = self.next_id(), self._clock_ms()
         frame = told.frame(lang, closing=closing, now=now / 1000)
         level: Level = "warning" if told.code in PHONE_ERRORS else "error"
         body = to_json(frame)
         self.add(
-            Record(entry_id, now, "error", level, told.creator, user_id, told.code, told.ref, body)
+            Record(
+                entry_id,
+                now,
+                "error",
+                level,
+                told.creator,
+                user_id,
+                told.code,
+                told.ref,
+                body,
+                connection_id=connection_id,
+            )
         )
 
-    def add_gap(self, gap: Gap, *, creator: str, user_id: int = 0) -> None:
+    def add_gap(self, gap: Gap, *, creator: str, user_id: int = 0, connection_id: int = 0) -> None:
         """Log a hole: of the room, or of what one user's phone was given."""
         entry_id = self.next_id()
         self.add(
             Record(
-                entry_id, gap.ts, "gap", "warning", creator, user_id, gap.reason, "", to_json(gap)
+                entry_id,
+                gap.ts,
+                "gap",
+                "warning",
+                creator,
+                user_id,
+                gap.reason,
+                "",
+                to_json(gap),
+                connection_id=connection_id,
             )
         )
 
@@ -250,6 +278,10 @@ class EventLog:
             if self.writer_failing:
                 logger.warning("Event log is written again, %s entries were lost", self.dropped)
             self.writer_failing = False
+
+    async def flush(self) -> None:
+        """Write what is pending. Raises StoreUnavailable."""
+        await self._flush()
 
     async def _try_flush(self) -> None:
         """Flush before reading; what the disk has is better than nothing."""

@@ -17,9 +17,9 @@ from server.relay.outbox import Outbox, Place
 from server.relay.ring import Group, Ring
 
 #: The pause after a flush that took T is this many T within these bounds (docs/decisions/0008).
-PAUSE_PER_FLUSH_TIME: Final = 5.0
+PAUSE_PER_FLUSH_TIME: Final = 10.0
 MIN_PAUSE_S: Final = 0.005
-MAX_PAUSE_S: Final = 0.050
+MAX_PAUSE_S: Final = 0.075
 #: Phones written to in one go; then accepts and pongs of others get their turn.
 SLICE_PHONES: Final = 512
 #: How often phones that are behind are looked at.
@@ -77,7 +77,13 @@ class Fanout:
             self._stand_apart(outbox)
 
     def remove(self, outbox: Outbox) -> None:
-        """Forget a phone; harmless when it is not here."""
+        """Forget a phone; its `last_id` is what it was handed. Harmless when it is not here."""
+        if outbox.place is Place.FRONT:
+            waits = any(waiting is outbox for waiting, _ in self._todo)
+            outbox.last_id = self._from_id if waits else self._front_id
+        self._take_out(outbox)
+
+    def _take_out(self, outbox: Outbox) -> None:
         if outbox.place is Place.FRONT:
             group = self._groups[outbox.group]
             del group[outbox]
@@ -214,7 +220,7 @@ class Fanout:
 
     def _step_out(self, outbox: Outbox, cursor: int, last_id: int) -> None:
         """A phone at the front gets a cursor of its own."""
-        self.remove(outbox)
+        self._take_out(outbox)
         outbox.cursor, outbox.last_id = cursor, last_id
         self._stand_apart(outbox)
 
@@ -240,7 +246,7 @@ class Fanout:
                 self.remove(outbox)
             elif outbox.stalled_for(now) >= self._limits.lag_s:
                 self.remove(outbox)
-                outbox.cut_off(outbox)
+                outbox.owner.cut_off(outbox.last_id)
             else:
                 self._catch_up(outbox)
         if self._behind and self._look_handle is None:

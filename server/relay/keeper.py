@@ -25,7 +25,7 @@ from server.errors import (
 )
 from server.relay.ended import FOUND_FOR_S, TOLD_FOR_S, EndedLives
 from server.relay.lookout import DOUBTFUL, Lookout
-from server.relay.room import Room
+from server.relay.room import CONNECTED, Room
 from server.tasks import TaskOwner
 from server.upstream.guard import Ask, Guard
 from server.upstream.tiktok import TikTok
@@ -80,6 +80,9 @@ class Keeper:
         self._tiktok, self._guard, self._ended = upstream
         self._lookout = Lookout(room, config, self._tiktok, self._ended)
         self._tasks = TaskOwner(f"room @{room.creator}")
+        self._streaming: asyncio.Task[AppError | None] | None = None
+        #: A stream that is open, and not waited for yet, is given up.
+        self._given_up = False
         self._closing = TaskOwner(f"sources of @{room.creator}")
 
     async def run(self) -> AppError:
@@ -95,6 +98,12 @@ class Keeper:
         except Exception:
             logger.exception("Room @%s failed", self._creator)
             return Internal(f"room @{self._creator}")
+
+    def reconnect(self) -> None:
+        """Give the stream up, if there is one, and get another."""
+        self._given_up = self._room.state in CONNECTED
+        if self._streaming is not None:
+            self._streaming.cancel()
 
     async def close(self) -> None:
         """End what still runs for the room; `run` must have been cancelled or have returned."""
@@ -126,12 +135,14 @@ class Keeper:
 
     async def _stream(self, source: Source, room_id: int) -> AppError | None:
         """Wait for the end of a stream; a silent one is asked after, unsigned, ever more rarely."""
-        running = self._tasks.start(source.run(), name="stream")
+        running = self._streaming = self._tasks.start(source.run(), name="stream")
+        if self._given_up:
+            running.cancel()
         stall_s = self._settings.stall_s
         try:
             done, _ = await asyncio.wait({running}, timeout=PROVEN_AFTER_S)
             if done:
-                return running.result()
+                return _outcome(running)
             self._on_proven()
             if not source.heard_events:
                 await self._tiktok.check_age(room_id)
@@ -139,7 +150,7 @@ class Keeper:
             while True:
                 done, _ = await asyncio.wait({running}, timeout=stall_s)
                 if done:
-                    return running.result()
+                    return _outcome(running)
                 if source.heard_at != heard_at:
                     heard_at, patience_s = source.heard_at, stall_s
                 silent_s = time.monotonic() - heard_at
@@ -149,6 +160,7 @@ class Keeper:
                 if not await self._lookout.goes_on(room_id):
                     return None
         finally:
+            self._streaming, self._given_up = None, False
             running.cancel()
 
     async def _reopen(self, room_id: int) -> Source | None:
@@ -232,3 +244,8 @@ class Keeper:
     async def _close(self, source: Source) -> None:
         """Close a source whole: being cancelled meanwhile must not leave half of it open."""
         await asyncio.shield(self._closing.start(source.close(), name="close"))
+
+
+def _outcome(stream: asyncio.Task[AppError | None]) -> AppError | None:
+    """Why a stream is over; one that was cancelled was given up by reconnect()."""
+    return ConnectFailed("given up for another") if stream.cancelled() else stream.result()

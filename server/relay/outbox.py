@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from server.relay.messages import Gap, wire
+from server.relay.notices import Notice
 from server.relay.ring import Group, Ring
 
 #: Types that belong to the moment: a replay brings live events, never an old status.
@@ -23,40 +23,46 @@ class Place(Enum):
     BEHIND = "behind"
 
 
+class Owner(Protocol):
+    """Whose an outbox is; an object and no callables, for there are thousands."""
+
+    def cut_off(self, last_id: int) -> None:
+        """The phone has been given up as too slow; `last_id` is what it was handed last."""
+
+    def missed(self, gap: Gap) -> None:
+        """It is sent this gap for being too slow."""
+
+    def dismiss(self, notice: Notice) -> None:
+        """Its room has failed."""
+
+    def close_going_away(self) -> None:
+        """Its room is closed, and nothing is wrong."""
+
+
 class Outbox:
     """What one phone has had and what it is sent next.
 
     `cursor` is a position in the ring of the room the phone is in, and `last_id` the id of what it
     was handed last; of a phone at the front, the fan-out keeps both for all. `replay_end` is where
-    the ring stood when the phone joined: statuses before it are old news. `cut_off` is told once,
-    when the phone has been given up as too slow, `missed` of every gap that it is sent for that.
+    the ring stood when the phone joined: statuses before it are old news.
     """
 
     __slots__ = (
         "_last_size",
         "_progress_at",
         "cursor",
-        "cut_off",
         "group",
         "last_id",
-        "missed",
+        "owner",
         "place",
         "replay_end",
         "transport",
     )
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        group: Group,
-        *,
-        cut_off: Callable[[Outbox], None],
-        missed: Callable[[Gap], None],
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, group: Group, owner: Owner) -> None:
         self.transport = transport
         self.group = group
-        self.cut_off = cut_off
-        self.missed = missed
+        self.owner = owner
         self.cursor = 0
         self.replay_end = 0
         self.last_id = 0
@@ -84,7 +90,7 @@ class Outbox:
         if self.cursor < ring.begin:
             gap = Gap(ts=now_ms, reason="too_slow", from_id=self.last_id + 1, to_id=ring.floor_id)
             parts.append(wire(gap))
-            self.missed(gap)
+            self.owner.missed(gap)
             self.cursor = ring.begin
         size = 0
         for slot in ring.between(self.cursor, ring.end):

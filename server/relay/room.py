@@ -23,6 +23,7 @@ from server.relay.fanout import Fanout
 from server.relay.messages import Gap, State, Status
 from server.relay.notices import LANGS, Lang, Notice, rfc3339, state_text
 from server.relay.outbox import Outbox
+from server.relay.pulse import Pulse
 from server.relay.replay import Since
 from server.relay.ring import Ring, RingBudget, Slot
 from server.relay.rows import Record
@@ -37,9 +38,11 @@ CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
 
 
 class Member:
-    """A phone in a room. `dismiss` tells it that the room has failed."""
+    """A phone in a room. It is handed the room's frames from `from_id` on; statuses up to
+    `live_from` are old news and left out.
+    """
 
-    __slots__ = ("dismiss", "key", "lang", "outbox", "user_id")
+    __slots__ = ("connection_id", "from_id", "key", "lang", "live_from", "outbox", "user_id")
 
     def __init__(
         self,
@@ -48,13 +51,29 @@ class Member:
         lang: Lang,
         key: str,
         outbox: Outbox,
-        dismiss: Callable[[Notice], None],
+        connection_id: int = 0,
     ) -> None:
         self.user_id = user_id
+        self.connection_id = connection_id
+        self.from_id = self.live_from = 0
         self.lang = lang
         self.key = key
         self.outbox = outbox
-        self.dismiss = dismiss
+
+
+class RoomReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A room as the console shows it. Times are epoch seconds, None for none."""
+
+    creator: str
+    state: State
+    phones: int
+    users: int
+    viewers: int
+    events_per_s: list[float]
+    viewers_then: list[int]
+    opened_at: float
+    retry_at: float | None
+    falls_back: bool
 
 
 class Room:
@@ -96,6 +115,8 @@ class Room:
         self._tally: Tally | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._expected = 0
+        self._opened_at = time.time()
+        self._pulse = Pulse(time.monotonic)
         self.closed = False
         #: The stream comes from the sign server's own socket, which may withhold events.
         self.falls_back = False
@@ -131,9 +152,15 @@ class Room:
         outbox.write(messages.wire(self._first_status(member.lang, recovered)))
         for gap in replay.gaps(since, missing) if known else ():
             outbox.write(messages.wire(gap))
-            self._log.add_gap(gap, creator=self.creator, user_id=member.user_id)
+            self._log.add_gap(
+                gap,
+                creator=self.creator,
+                user_id=member.user_id,
+                connection_id=member.connection_id,
+            )
+        member.from_id, member.live_from = outbox.last_id + 1, self._ring.last_id
         self._members[outbox] = member
-        self._visits.joined(self.creator, member.user_id, outbox.last_id + 1)
+        self._visits.joined(self.creator, member.user_id, member.from_id)
         self._fanout.add(outbox, cursor)
         self.knock.set()
         self._linger_or_stay()
@@ -216,6 +243,7 @@ class Room:
         self._append(Slot(entry_id, tag, messages.text_frame(body), time.monotonic(), step_only))
         if step_only:
             return
+        self._pulse.event(event)
         if self._tally is not None:
             self._tally.count(event)
         self._log.add(Record(entry_id, ts, tag, "info", self.creator, 0, "", "", body, msg_id))
@@ -302,6 +330,27 @@ class Room:
             if entry.type == GIFT:
                 self._combos.recall(messages.read_gift(entry.frame))
 
+    def report(self) -> RoomReport:
+        """The room now."""
+        return RoomReport(
+            creator=self.creator,
+            state=self.state,
+            phones=len(self._members),
+            users=len({member.user_id for member in self._members.values()}),
+            viewers=self._pulse.viewers,
+            events_per_s=self._pulse.events_per_s(),
+            viewers_then=self._pulse.viewers_then(),
+            opened_at=self._opened_at,
+            retry_at=self.retry_at,
+            falls_back=self.falls_back,
+        )
+
+    def send_away(self) -> None:
+        """Close every phone as a server that stops does; good apps come back by themselves."""
+        for member in self.members:
+            self._fanout.bring_to_front(member.outbox)
+            member.outbox.owner.close_going_away()
+
     def fail(self, notice: Notice) -> None:
         """Tell every phone why, once, and log it for each user; they close, and the room after."""
         langs = {member.user_id: member.lang for member in reversed(self.members)}
@@ -309,7 +358,7 @@ class Room:
             self._log.add_notice(notice, user_id=user_id, lang=lang)
         for member in self.members:
             self._fanout.bring_to_front(member.outbox)
-            member.dismiss(notice)
+            member.outbox.owner.dismiss(notice)
 
     def close(self) -> None:
         """Stop every timer and give the memory back."""

@@ -26,7 +26,7 @@ from server.relay.keeper import Keeper, Upstream
 from server.relay.notices import Notice, notice
 from server.relay.replay import Since
 from server.relay.ring import RingBudget
-from server.relay.room import Member, Room
+from server.relay.room import Member, Room, RoomReport
 from server.relay.visits import Visits
 from server.tasks import TaskOwner
 
@@ -138,6 +138,39 @@ class Rooms:
         if entry.running is None:
             entry.running = self._tasks.start(self._keep(entry), name=f"keep @{creator}")
         return entry.room
+
+    def report(self) -> list[RoomReport]:
+        """Every open room, by name."""
+        return [self._rooms[creator].room.report() for creator in sorted(self._rooms)]
+
+    def failures(self) -> list[Notice]:
+        """What stands against creators now, for everybody, the latest last."""
+        return self._cooldowns.all()
+
+    def reconnect(self, creator: str) -> bool:
+        """Staff ask: forget what stands against a creator, look at once, or get a new stream.
+
+        The guard still stands before the signature. False when there is nothing to do it for.
+        """
+        standing = self._cooldowns.current(creator)
+        self._cooldowns.forget(creator)
+        entry = self._rooms.get(creator)
+        if entry is None:
+            return standing is not None
+        entry.room.knock.set()
+        entry.keeper.reconnect()
+        return True
+
+    def close_room(self, creator: str) -> bool:
+        """Staff ask: end a room and send its phones away. False when there is none."""
+        entry = self._rooms.get(creator)
+        if entry is None:
+            return False
+        logger.info("Room @%s closes: asked by the console", creator)
+        entry.room.send_away()
+        self._forget(entry.room)
+        self._tasks.start(self._end(entry), name=f"close @{creator}")
+        return True
 
     async def standing(self, creator: str) -> tuple[str, int]:
         """(epoch, newest id) of a creator's log, for a phone that is in no room.

@@ -56,6 +56,7 @@ class Record(NamedTuple):
     ref: str
     frame: bytes
     msg_id: int = 0
+    connection_id: int = 0
 
     def entry(self, lang: Lang) -> Entry:
         """The row that console and database show, in the server's language."""
@@ -71,4 +72,5 @@ class Record(NamedTuple):
             text=row_text(self.type, _decode(self.frame), lang),
             frame=self.frame.decode(),
             msg_id=self.msg_id,
+            connection_id=self.connection_id,
         )

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from server.errors import StartupError, StoreUnavailable
+from server.store.audit import AuditStore
+from server.store.connections import ConnectionStore
 from server.store.cooldowns import CooldownStore
+from server.store.errorgroups import ErrorGroups
 from server.store.limits import LimitStore
 from server.store.link import Link
 from server.store.lives import LiveStore
@@ -34,6 +37,9 @@ class Database:
         self.users = Users(settings, settings_reader, box)
         self.sessions = Sessions(settings, settings_reader)
         self.log = LogStore(writer, reader)
+        self.errors = ErrorGroups(reader)
+        self.connections = ConnectionStore(writer, reader)
+        self.audit = AuditStore(settings, settings_reader)
         self.limits = LimitStore(limits)
         self.cooldowns = CooldownStore(limits)
         self.lives = LiveStore(limits)

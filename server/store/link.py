@@ -38,6 +38,8 @@ class Link:
             connection = await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             for pragma in ("foreign_keys = ON", "synchronous = NORMAL"):
                 await connection.execute(f"PRAGMA {pragma}")
+            # SQLite's own lower() and LIKE know ASCII only.
+            await connection.create_function("folded", 1, str.casefold, deterministic=True)
         except sqlite3.Error as error:
             raise _translated(error) from None
         return cls(connection, role)

@@ -11,10 +11,15 @@ import msgspec
 
 from server.events import LIVE_EVENT_TYPES
 from server.store.link import Link
+from server.store.logquery import EVERYTHING, LogQuery
 
 Level = Literal["info", "warning", "error"]
 
-_COLUMNS: Final = "id, ts, type, level, creator, user_id, code, ref, text, frame, msg_id"
+_COLUMNS: Final = (
+    "id, ts, type, level, creator, user_id, code, ref, text, frame, msg_id, connection_id"
+)
+#: The same where events_text is joined, which has a text too.
+_EVENT_COLUMNS: Final = ", ".join(f"events.{name.strip()}" for name in _COLUMNS.split(","))
 _MARKS: Final = ", ".join("?" for _ in _COLUMNS.split(","))
 #: Rows deleted in one transaction, and read in one go by an export: the lock is never held long.
 CHUNK_ROWS: Final = 1000
@@ -26,7 +31,8 @@ EPOCH_BYTES: Final = 9
 
 class Entry(msgspec.Struct, frozen=True):
     """A row of the log. `ts` in ms; `user_id` 0 is the whole room; `frame` the JSON phones got;
-    `msg_id` TikTok's own number of the message, 0 when it has none.
+    `msg_id` TikTok's own number of the message, 0 when it has none. `connection_id` names the one
+    phone that was told it; 0 is every phone of the user, or of the room.
     """
 
     id: int
@@ -40,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
     text: str
     frame: str
     msg_id: int = 0
+    connection_id: int = 0
 
 
 def new_epoch() -> str:
@@ -208,6 +215,10 @@ class LogStore:
         found = await self._select("id = ?", [entry_id], 1)
         return found[0] if found else None
 
+    async def of_ref(self, ref: str, *, limit: int = 100) -> list[Entry]:
+        """Every row of one incident, newest first."""
+        return await self._select("ref = ? AND ref <> ''", [ref], limit)
+
     async def tail(self, creator: str, *, limit: int) -> list[Entry]:
         """A creator's newest live events, oldest first."""
         marks = ", ".join("?" for _ in LIVE_EVENT_TYPES)
@@ -218,29 +229,35 @@ class LogStore:
 
     async def page(
         self,
+        query: LogQuery = EVERYTHING,
         *,
         before: int | None = None,
         after: int | None = None,
         limit: int = 100,
-        types: Collection[str] = (),
-        levels: Collection[str] = (),
-        creator: str = "",
-        user_id: int = 0,
-        code: str = "",
-        ref: str = "",
     ) -> list[Entry]:
         """Entries that match everything asked for, newest first."""
-        conditions, values = _conditions(
-            {"creator": creator, "user_id": user_id, "code": code, "ref": ref},
-            {"type": types, "level": levels},
+        return await self._matching(query, "DESC", limit, before=before, after=after)
+
+    async def first(self, query: LogQuery, *, after: int, limit: int) -> list[Entry]:
+        """The next ones that match, after an id, oldest first."""
+        return await self._matching(query, "ASC", limit, after=after)
+
+    async def _matching(
+        self,
+        query: LogQuery,
+        order: Literal["ASC", "DESC"],
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> list[Entry]:
+        asked = query.conditions(before=before, after=after)
+        rows = await self._reader.rows(
+            f"SELECT {_EVENT_COLUMNS} FROM {asked.tables} WHERE {asked.where} "
+            f"ORDER BY {asked.number} {order} LIMIT ?",
+            (*asked.values, limit),
         )
-        if before is not None:
-            conditions.append("id < ?")
-            values.append(before)
-        if after is not None:
-            conditions.append("id > ?")
-            values.append(after)
-        return await self._select(" AND ".join(conditions) or "TRUE", values, limit)
+        return [Entry(*row) for row in rows]
 
     async def user_page(
         self,
@@ -256,8 +273,8 @@ class LogStore:
         `left_at` has, by creator, where visits end that are still open here.
         """
         top = before if before is not None else MAX_ID
-        kinds, kind_values = _conditions({}, {"type": types})
-        extra = "".join(f" AND {kind}" for kind in kinds)
+        kind_values = tuple(types)
+        extra = f" AND type IN ({', '.join('?' for _ in kind_values)})" if kind_values else ""
         found = {
             entry.id: entry
             for entry in await self._select(
@@ -277,6 +294,36 @@ class LogStore:
                 found[entry.id] = entry
         return sorted(found.values(), key=lambda entry: entry.id, reverse=True)[:limit]
 
+    async def of_phone(
+        self,
+        user_id: int,
+        creators: Collection[str],
+        *,
+        from_id: int,
+        since_ms: int,
+        until_ms: int,
+        before: int | None,
+        limit: int,
+    ) -> list[Entry]:
+        """Rows that a connection may have been handed, newest first: the user's own of that time,
+        and the rooms' from an id on. web/console/follow.py says which of them it was.
+        """
+        top = MAX_ID if before is None else before
+        marks = ", ".join("?" for _ in creators)
+        own = "user_id = ? AND ts >= ? AND (? = 0 OR ts <= ?) AND id < ?"
+        room = f"creator IN ({marks}) AND user_id = 0 AND id >= ? AND id < ?"
+        rows = await self._reader.rows(
+            f"SELECT * FROM (SELECT {_COLUMNS} FROM events WHERE {own} ORDER BY id DESC LIMIT ?) "
+            f"UNION ALL SELECT * FROM (SELECT {_COLUMNS} FROM events WHERE {room} "
+            "ORDER BY id DESC LIMIT ?) ORDER BY id DESC LIMIT ?",
+            (
+                *(user_id, since_ms, until_ms, until_ms, top, limit),
+                *(*creators, from_id, top, limit),
+                limit,
+            ),
+        )
+        return [Entry(*row) for row in rows]
+
     async def _visits(self, user_id: int, top: int) -> AsyncIterator[tuple[str, int, int]]:
         """A user's visits from before an id, the latest first, read in chunks."""
         before = MAX_ID
@@ -293,20 +340,16 @@ class LogStore:
                 return
             before = rows[-1][3]
 
-    async def export(self, *, since_ms: int, until_ms: int) -> AsyncIterator[Entry]:
-        """Every entry of a span of time, oldest first, read in chunks."""
+    async def export(self, query: LogQuery = EVERYTHING) -> AsyncIterator[Entry]:
+        """Every entry that matches, oldest first, read in chunks."""
         last_id = 0
         while True:
-            rows = await self._reader.rows(
-                f"SELECT {_COLUMNS} FROM events WHERE id > ? AND ts >= ? AND ts < ? "
-                f"ORDER BY id LIMIT {CHUNK_ROWS}",
-                (last_id, since_ms, until_ms),
-            )
-            for row in rows:
-                yield Entry(*row)
-            if len(rows) < CHUNK_ROWS:
+            entries = await self.first(query, after=last_id, limit=CHUNK_ROWS)
+            for entry in entries:
+                yield entry
+            if len(entries) < CHUNK_ROWS:
                 return
-            last_id = rows[-1][0]
+            last_id = entries[-1].id
 
     async def _select(self, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
         rows = await self._reader.rows(
@@ -322,16 +365,3 @@ async def _forget_visits(connection: aiosqlite.Connection) -> None:
         "DELETE FROM visits WHERE to_id > 0 AND to_id < "
         "coalesce((SELECT min(id) FROM events), (SELECT value FROM meta WHERE key = 'next_id'))"
     )
-
-
-def _conditions(
-    equal: dict[str, str | int], among: dict[str, Collection[str]]
-) -> tuple[list[str], list[Any]]:
-    """SQL for columns that must equal a value, or be among some; empty ones are not asked for."""
-    conditions = [f"{column} = ?" for column, value in equal.items() if value]
-    values: list[Any] = [value for value in equal.values() if value]
-    for column, options in among.items():
-        if options:
-            conditions.append(f"{column} IN ({', '.join('?' for _ in options)})")
-            values.extend(options)
-    return conditions, values

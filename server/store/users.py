@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiosqlite
 import msgspec
@@ -16,6 +16,8 @@ from server.store.secretbox import SecretBox
 
 __all__ = ["CodeUnknown", "CodeUsed", "TokenOwner", "User", "UserUnknown", "Users"]
 
+#: Of a token's hash, in hexadecimal, this much names its phone.
+PHONE_CHARS: Final = 8
 _COLUMNS: Final = "user_id, name, tiktok_username, lang, sign_key_last4"
 
 
@@ -34,6 +36,13 @@ class TokenOwner(msgspec.Struct, frozen=True):
 
     user_id: int
     token_hash: bytes
+
+
+class PairedPhone(NamedTuple):
+    """A token as it may be shown; `created_at` in epoch seconds."""
+
+    phone: str
+    created_at: int
 
 
 class UserUnknown(Unauthorized, RefusedWrite):
@@ -69,6 +78,16 @@ class Users:
     async def all(self) -> list[User]:
         """Every user, oldest first."""
         rows = await self._reader.rows(f"SELECT {_COLUMNS} FROM users ORDER BY user_id")
+        return [User(*row) for row in rows]
+
+    async def search(self, asked: str = "", *, after: int = 0, limit: int = 100) -> list[User]:
+        """Users whose name or TikTok username has `asked` in it, in any case; oldest first."""
+        rows = await self._reader.rows(
+            f"SELECT {_COLUMNS} FROM users WHERE user_id > ? "
+            "AND (? = '' OR instr(folded(name), ?) OR instr(tiktok_username, ?)) "
+            "ORDER BY user_id LIMIT ?",
+            (after, asked, asked.casefold(), asked.casefold().removeprefix("@"), limit),
+        )
         return [User(*row) for row in rows]
 
     async def delete(self, user_id: int) -> bool:
@@ -155,6 +174,24 @@ class Users:
             return cursor.rowcount > 0
 
         return await self._link.write(work)
+
+    async def phones(self, user_id: int) -> list[PairedPhone]:
+        """The user's tokens, oldest first, by what may be shown of them."""
+        rows = await self._reader.rows(
+            "SELECT lower(hex(token_hash)), created_at FROM tokens WHERE user_id = ? "
+            "ORDER BY created_at, token_hash",
+            (user_id,),
+        )
+        return [PairedPhone(hashed[:PHONE_CHARS], created_at) for hashed, created_at in rows]
+
+    async def token_of(self, user_id: int, phone: str) -> bytes | None:
+        """The hash of the token that a name of phones() stands for."""
+        rows = await self._reader.rows(
+            "SELECT token_hash FROM tokens "
+            "WHERE user_id = ? AND substr(lower(hex(token_hash)), 1, ?) = ?",
+            (user_id, PHONE_CHARS, phone),
+        )
+        return rows[0][0] if len(rows) == 1 else None
 
     # ---- pairing
 

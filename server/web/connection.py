@@ -19,7 +19,7 @@ from server.errors import (
     UsernameRequired,
 )
 from server.relay import messages
-from server.relay.messages import ConnectTikTok, DisconnectTikTok, Ping, Pong, Status
+from server.relay.messages import ConnectTikTok, DisconnectTikTok, Gap, Ping, Pong, Status
 from server.relay.notices import ErrorFrame, Lang, Notice, notice, state_text
 from server.relay.outbox import Outbox
 from server.relay.room import Member, Room
@@ -47,7 +47,33 @@ PONG: Final = 0x8A
 
 
 class Connection:
-    """A phone that is connected. Its reader is the request's own task; nobody else awaits on it."""
+    """A phone that is connected. Its reader is the request's own task; nobody else awaits on it.
+
+    There are thousands: slots, and nothing is made before it is needed.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_lang",
+        "_manners",
+        "_manual",
+        "_member",
+        "_options",
+        "_phones",
+        "_room",
+        "_since",
+        "_switching",
+        "_tasks",
+        "_transport",
+        "_ws",
+        "connection_id",
+        "creator",
+        "heard_at",
+        "ip",
+        "opened_at",
+        "token_hash",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -60,8 +86,10 @@ class Connection:
         ip: str,
         options: PhoneOptions,
         lang: Lang,
+        connection_id: int,
     ) -> None:
         self.user_id = user_id
+        self.connection_id = connection_id
         self.token_hash = token_hash
         self.ip = ip
         self.opened_at = time.monotonic()
@@ -79,7 +107,7 @@ class Connection:
         self._since = options.since
         self._manners = Manners()
         self._switching = asyncio.Lock()
-        self._tasks = TaskOwner(f"phone of user_id={user_id}")
+        self._tasks: TaskOwner | None = None
         self._closing = False
 
     # ---- life
@@ -102,8 +130,11 @@ class Connection:
             self._broken("The socket", error)
         finally:
             self._leave()
-            await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
-            await self._tasks.close()
+            if not self._closing:
+                self._phones.recorder.closed(self.connection_id, self._ws.close_code or 0, "")
+            if self._tasks is not None:
+                await self._tasks.drained(CLOSE_TIMEOUT_S * 2)
+                await self._tasks.close()
 
     def fail(self, error: AppError, *, nobodys: bool = False) -> None:
         """Tell this phone alone that something failed, and close.
@@ -111,7 +142,7 @@ class Connection:
         `nobodys`: the user is gone, and so must be every row of theirs.
         """
         told = notice(error, creator=self.creator)
-        self._phones.log_notice(told, 0 if nobodys else self.user_id, self._lang)
+        self._log_notice(told, user_id=0 if nobodys else self.user_id)
         self._end(told)
 
     def _broken(self, what: str, error: Exception) -> None:
@@ -120,8 +151,19 @@ class Connection:
         logger.error(
             "%s of user_id=%s failed, ref %s", what, self.user_id, told.ref, exc_info=error
         )
-        self._phones.log_notice(told, self.user_id, self._lang)
+        self._log_notice(told)
         self._end(told)
+
+    def _log_notice(
+        self, told: Notice, *, closing: bool = True, user_id: int | None = None
+    ) -> None:
+        self._phones.log_notice(
+            told,
+            self.user_id if user_id is None else user_id,
+            self._lang,
+            closing=closing,
+            connection_id=self.connection_id,
+        )
 
     def close_going_away(self) -> None:
         """Close without an error: the server stops."""
@@ -144,13 +186,15 @@ class Connection:
     def _close(self, code: int, reason: str) -> None:
         if not self._closing:
             self._closing = True
-            self._tasks.start(self._finish(code, reason), name="close")
+            self._phones.recorder.closed(self.connection_id, code, reason)
+            self._tasks = TaskOwner(f"phone of user_id={self.user_id}")
+            self._tasks.start(self._finish(self._tasks, code, reason), name="close")
 
-    async def _finish(self, code: int, reason: str) -> None:
+    async def _finish(self, tasks: TaskOwner, code: int, reason: str) -> None:
         """Close politely within the time-out, else abort: close() to a stalled peer never
         returns.
         """
-        closing = self._tasks.start(
+        closing = tasks.start(
             self._ws.close(code=code, message=reason.encode(), drain=False), name="close frame"
         )
         _, stuck = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
@@ -197,51 +241,55 @@ class Connection:
             self._member.key = key
 
     async def _join(self, key: str) -> None:
-        outbox = Outbox(
-            self._transport,
-            self._options.group(self._lang),
-            cut_off=self._cut_off,
-            missed=lambda gap: self._phones.log_gap(gap, self.creator, self.user_id),
-        )
+        outbox = Outbox(self._transport, self._options.group(self._lang), self)
         member = Member(
             user_id=self.user_id,
             lang=self._lang,
             key=key,
             outbox=outbox,
-            dismiss=self._dismissed,
+            connection_id=self.connection_id,
         )
         since, self._since = self._since, None
         since = self._phones.after_cut(self.token_hash, self.creator, since)
         try:
             room = await self._phones.rooms.join(self.creator, member, since)
         except Refused as refused:
-            self._phones.log_notice(refused.notice, self.user_id, self._lang)
+            self._log_notice(refused.notice)
             self._end(refused.notice)
             return
         if self._closing or self._ws.closed:
             room.leave(member)
             return
         self._room, self._member = room, member
+        self._phones.recorder.joined(
+            self.connection_id, self.creator, room.state, member.from_id, member.live_from
+        )
 
     def _leave(self) -> None:
         room, member = self._room, self._member
         self._room = self._member = None
         if room is not None and member is not None:
             room.leave(member)
+            self._phones.recorder.left(self.connection_id, member.outbox.last_id)
 
-    def _dismissed(self, told: Notice) -> None:
+    def dismiss(self, notice: Notice) -> None:
         """The room has failed; it has logged that itself."""
-        self._end(told)
+        self._end(notice)
 
-    def _cut_off(self, outbox: Outbox) -> None:
+    def missed(self, gap: Gap) -> None:
+        """The phone was too slow for the ring and is told so."""
+        self._phones.log_gap(gap, self.creator, self.user_id, self.connection_id)
+
+    def cut_off(self, last_id: int) -> None:
         """The phone reads nothing: it cannot be told, so its next connect is."""
         room = self._room
         if room is not None:
-            self._phones.note_cut(self.token_hash, self.creator, room.epoch, outbox.last_id)
+            self._phones.note_cut(self.token_hash, self.creator, room.epoch, last_id)
         told = notice(SlowConsumer(), creator=self.creator)
-        self._phones.log_notice(told, self.user_id, self._lang)
+        self._log_notice(told)
         self._leave()
         self._closing = True
+        self._phones.recorder.closed(self.connection_id, 0, told.code)
         self._transport.abort()
 
     # ---- commands
@@ -285,7 +333,7 @@ class Connection:
         """A command failed: where the socket stays open, say so; else close."""
         stays_open = error.code == "invalid_username"
         told = notice(error, creator=self.creator)
-        self._phones.log_notice(told, self.user_id, self._lang, closing=not stays_open)
+        self._log_notice(told, closing=not stays_open)
         if not stays_open:
             self._end(told)
         elif self._reads():
@@ -298,7 +346,7 @@ class Connection:
     def _count_bad(self, error: BadMessage) -> None:
         told = notice(error, creator=self.creator)
         too_many = self._manners.bad()
-        self._phones.log_notice(told, self.user_id, self._lang, closing=too_many)
+        self._log_notice(told, closing=too_many)
         if too_many:
             self._end(told)
         else:

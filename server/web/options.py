@@ -4,6 +4,7 @@ refused.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ DEVICE_CHARS: Final = 64
 #: An id never has more digits than fit 2^63.
 ID_DIGITS: Final = 18
 EPOCH_CHARS: Final = 64
+#: Groups that are one object for all their phones.
+KEPT_GROUPS: Final = 64
 
 
 class PhoneOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +38,13 @@ class PhoneOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def group(self, lang: Lang) -> Group:
         """The phones that this one shares its bytes with."""
-        return Group(self.types, self.combo, lang)
+        return _group(self.types, self.combo, lang)
+
+
+@lru_cache(maxsize=KEPT_GROUPS)
+def _group(types: frozenset[str] | None, combo: Combo, lang: Lang) -> Group:
+    """One object for all phones alike."""
+    return Group(types, combo, lang)
 
 
 def read_options(request: web.BaseRequest) -> PhoneOptions:

@@ -24,7 +24,7 @@ from server.web.connection import (
 )
 from server.web.hosts import foreign_origin
 from server.web.keys import AUTH, CONFIG, PHONES
-from server.web.options import PhoneOptions, preferred_lang, read_options
+from server.web.options import preferred_lang, read_options
 from server.web.phones import Phones
 
 logger = logging.getLogger(__name__)
@@ -78,8 +78,26 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     if refusal is not None:
         user_id = owner.user_id if owner is not None else 0
         await _refuse(phones, ws, transport, refusal, user_id, lang)
-    elif owner is not None:
-        await _serve(phones, ws, transport, owner, ip, options, lang)
+        return ws
+    assert owner is not None, "refused otherwise"
+    connection = Connection(
+        phones,
+        ws,
+        transport,
+        user_id=owner.user_id,
+        token_hash=owner.token_hash,
+        ip=ip,
+        options=options,
+        lang=lang,
+        connection_id=phones.recorder.opened(owner.user_id, owner.token_hash, ip, options, lang),
+    )
+    phones.add(connection)
+    try:
+        if phones.closing:
+            connection.close_going_away()
+        await connection.serve()
+    finally:
+        phones.remove(connection)
     return ws
 
 
@@ -90,34 +108,6 @@ async def _authenticate(
         return await auth.authenticate(ip, token), None
     except (Unauthorized, StoreUnavailable) as error:
         return None, error
-
-
-async def _serve(
-    phones: Phones,
-    ws: web.WebSocketResponse,
-    transport: asyncio.Transport,
-    owner: TokenOwner,
-    ip: str,
-    options: PhoneOptions,
-    lang: Lang,
-) -> None:
-    connection = Connection(
-        phones,
-        ws,
-        transport,
-        user_id=owner.user_id,
-        token_hash=owner.token_hash,
-        ip=ip,
-        options=options,
-        lang=lang,
-    )
-    phones.add(connection)
-    try:
-        if phones.closing:
-            connection.close_going_away()
-        await connection.serve()
-    finally:
-        phones.remove(connection)
 
 
 async def _refuse(

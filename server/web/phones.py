@@ -21,6 +21,7 @@ from server.store.usercache import KnownUser, UserCache
 from server.store.users import Users
 from server.tasks import TaskOwner
 from server.web.connection import CLOSE_TIMEOUT_S, Connection
+from server.web.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +40,16 @@ class Phones:
     """Every connected phone, by user."""
 
     def __init__(
-        self, config: Config, users: Users, rooms: Rooms, log: EventLog, clock: Clock
+        self,
+        config: Config,
+        users: Users,
+        rooms: Rooms,
+        log: EventLog,
+        recorder: Recorder,
+        clock: Clock,
     ) -> None:
         self.rooms = rooms
+        self.recorder = recorder
         #: Epoch seconds, as phones are told the time.
         self.wall = clock.wall
         self._config = config
@@ -188,6 +196,21 @@ class Phones:
             elif connection.creator != user.tiktok_username:
                 await connection.settings_changed()
 
+    def counts(self) -> dict[int, int]:
+        """How many phones each user has connected now."""
+        return {user_id: len(own) for user_id, own in self._by_user.items()}
+
+    def open_connections(self, user_id: int) -> set[int]:
+        """The numbers of a user's connections now."""
+        return {connection.connection_id for connection in self._of(user_id)}
+
+    def disconnect(self, user_id: int) -> int:
+        """Staff ask: close a user's phones as a server that stops does; returns how many."""
+        own = self._of(user_id)
+        for connection in own:
+            connection.close_going_away()
+        return len(own)
+
     def _of(self, user_id: int) -> list[Connection]:
         return list(self._by_user.get(user_id, ()))
 
@@ -196,13 +219,23 @@ class Phones:
 
     # ---- what is kept of them
 
-    def log_notice(self, told: Notice, user_id: int, lang: Lang, *, closing: bool = True) -> None:
+    def log_notice(
+        self,
+        told: Notice,
+        user_id: int,
+        lang: Lang,
+        *,
+        closing: bool = True,
+        connection_id: int = 0,
+    ) -> None:
         """Write down what one phone was told."""
-        self._log.add_notice(told, user_id=user_id, lang=lang, closing=closing)
+        self._log.add_notice(
+            told, user_id=user_id, lang=lang, closing=closing, connection_id=connection_id
+        )
 
-    def log_gap(self, gap: Gap, creator: str, user_id: int) -> None:
+    def log_gap(self, gap: Gap, creator: str, user_id: int, connection_id: int) -> None:
         """Write down what one phone could not be given."""
-        self._log.add_gap(gap, creator=creator, user_id=user_id)
+        self._log.add_gap(gap, creator=creator, user_id=user_id, connection_id=connection_id)
 
     def note_cut(self, token_hash: bytes, creator: str, epoch: str, last_id: int) -> None:
         """A phone was too slow: remember what it was handed, for its next connect."""

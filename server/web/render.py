@@ -59,6 +59,7 @@ def setup_templates(app: web.Application) -> None:
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters["clock"] = clock
     environment.filters["rfc3339"] = iso
+    environment.filters["duration"] = duration
     config = app[CONFIG]
     lang: Lang = config.server.language
     environment.globals.update(
@@ -121,7 +122,33 @@ def _about(request: web.Request) -> Mapping[str, Any]:
         "t": partial(text, lang),
         "link": follow,
         "languages": [(other, _in_language(request, other)) for other in LANGS],
+        "asked_language": asked or "",
+        "said": _said(request),
+        "close_meaning": partial(_close_meaning, lang),
     }
+
+
+def _said(request: web.Request) -> str:
+    """What the change before this page has to say, a key of the table [said]."""
+    said = request.query.get("said", "")
+    return said if said in strings()["said"] else ""
+
+
+def _close_meaning(lang: Lang, code: int, reason: str) -> str:
+    """What a close code means to support."""
+    known = strings()["closed"]
+    name = reason if reason in known else str(code) if str(code) in known else ""
+    return known[name or ("other" if code else "none")][lang]
+
+
+def duration(seconds: float) -> str:
+    """A span of time as a clock shows it: 1:05, 2:03:04, 3 d 4:05:06."""
+    left = max(0, round(seconds))
+    days, left = divmod(left, 86_400)
+    hours, left = divmod(left, 3600)
+    minutes, left = divmod(left, 60)
+    clock = f"{hours}:{minutes:02}:{left:02}" if hours or days else f"{minutes}:{left:02}"
+    return f"{days} d {clock}" if days else clock
 
 
 def _asked_lang(request: web.BaseRequest) -> Lang | None:

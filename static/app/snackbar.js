@@ -93,7 +93,8 @@ function time(bar) {
   const release = (why) => {
     if (holds.delete(why) && holds.size === 0 && bar.isConnected) run();
   };
-  bar.addEventListener("pointerenter", () => hold("hover"));
+  // Not pointerenter: a pointer that rests where the bar comes up does not hold it.
+  bar.addEventListener("pointermove", () => hold("hover"));
   bar.addEventListener("pointerleave", () => {
     release("hover");
     release("press");

@@ -146,7 +146,18 @@ async def test_a_wrong_code_is_said_and_a_used_one_too(
         await expect(page.locator("#pairing")).to_be_visible()
 
 
-async def test_forgetting_the_phone_ends_its_token(relay: LiveRelay, open_page: NewPage) -> None:
+async def test_the_snackbar_goes_when_it_is_closed(relay: LiveRelay, open_page: NewPage) -> None:
+    page = await paired_page(relay, open_page, "masha")  # whom TikTok does not know
+    snackbar = page.locator("#snackbar .snackbar")
+    await expect(snackbar).to_contain_text("⚠️ Пользователь TikTok не найден")
+    await snackbar.get_by_role("button", name="Закрыть").click()
+    await expect(snackbar).to_have_count(0)
+
+
+async def test_forgetting_the_phone_ends_its_token(
+    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
+) -> None:
+    tiktok.creator("masha")
     page = await paired_page(relay, open_page, "masha")
     token = await page.evaluate("localStorage.getItem('liverelay.token')")
     await page.click("#open-settings")

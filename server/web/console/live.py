@@ -22,8 +22,9 @@ from server.errors import (
 )
 from server.store.log import Entry
 from server.tasks import TaskOwner
-from server.web.console.filters import Filters, read_filters, whole_number
+from server.web.console.filters import whole_number
 from server.web.console.log import MAX_ROWS
+from server.web.console.row import Batch, row
 from server.web.console.session import (
     GOING_AWAY,
     LIVE_SOCKETS,
@@ -31,11 +32,14 @@ from server.web.console.session import (
     has_session,
     session_token,
 )
+from server.web.console.views import View, view_of
 from server.web.hosts import foreign_origin
-from server.web.keys import CONFIG, EVENT_LOG, LOG, SESSIONS
+from server.web.keys import CONFIG, EVENT_LOG, SESSIONS
 from server.web.problem import ForeignOrigin
-from server.web.render import page_lang
 
+#: Above so many a second, chats and likes are only counted; errors never are.
+FOLD_PER_S: Final = 50.0
+FOLDABLE: Final = frozenset({"chat", "like"})
 #: Entries that wait for one page; one that lets more pile up is cut off.
 MAX_WAITING: Final = 5_000
 #: Rows of one message, and how long a burst is gathered before it is sent.
@@ -47,27 +51,6 @@ CLOSE_TIMEOUT_S: Final = 2.0
 SESSION_CHECK_S: Final = 60.0
 #: Pages send nothing; a frame as long as this is not from ours.
 MAX_FRAME_BYTES: Final = 1024
-
-
-class Row(msgspec.Struct, frozen=True):
-    """An entry as the page's script fills it in."""
-
-    id: int
-    ts: int
-    type: str
-    level: str
-    creator: str
-    user_id: int
-    code: str
-    ref: str
-    text: str
-
-
-class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message: rows, oldest first. `skipped`: more had come than a page keeps."""
-
-    rows: list[Row]
-    skipped: bool = False
 
 
 async def follow(request: web.Request) -> web.StreamResponse:
@@ -90,9 +73,9 @@ async def follow(request: web.Request) -> web.StreamResponse:
         code = CLOSE_GOING_AWAY if allowed else CLOSE_POLICY
         await ws.close(code=code, message=(GOING_AWAY if allowed else SIGNED_OUT).encode())
         return ws
-    filters = read_filters(request, page_lang(request)).filters
+    view = await view_of(request)
     after = whole_number(request.query.get("after", "")) or 0
-    page = _Page(ws, transport, filters)
+    page = _Page(ws, transport, view)
     tasks = TaskOwner("console page")
     token = session_token(request)
     unsubscribe = app[EVENT_LOG].subscribe(page.tell)
@@ -113,19 +96,18 @@ async def follow(request: web.Request) -> web.StreamResponse:
 class _Page:
     """One console page: what waits for it, and how it ends."""
 
-    def __init__(
-        self, ws: web.WebSocketResponse, transport: asyncio.Transport, filters: Filters
-    ) -> None:
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport, view: View) -> None:
         self.ws = ws
         self.waiting: deque[Entry] = deque()
         self.woken = asyncio.Event()
         self.end_reason = ""
         self._transport = transport
-        self._filters = filters
+        self._view = view
+        self._fold = _Fold()
 
     def tell(self, entry: Entry) -> None:
         """A new entry; called from the relay, so it neither waits nor logs."""
-        if not self._filters.match(entry):
+        if not self._view.may_match(entry):
             return
         self.waiting.append(entry)
         if len(self.waiting) > MAX_WAITING:
@@ -144,22 +126,27 @@ class _Page:
 
     def matching(self, entries: list[Entry]) -> list[Entry]:
         """Those that belong on this page."""
-        return [entry for entry in entries if self._filters.match(entry)]
+        return [entry for entry in entries if self._view.may_match(entry)]
 
     async def missed(self, request: web.Request, after: int) -> list[Entry]:
         """What came after the page's last row, oldest first, and one more than a page keeps."""
         app = request.app
         try:
-            stored = await app[LOG].page(
-                after=after, limit=MAX_ROWS + 1, **self._filters.for_store()
-            )
+            stored = await self._view.stored(after, MAX_ROWS + 1)
         except StoreUnavailable:  # memory has the newest
             stored = []
-        found = {entry.id: entry for entry in stored}
-        found.update((e.id, e) for e in self.matching(app[EVENT_LOG].recent(after)))
-        found.update((e.id, e) for e in self.waiting if e.id > after)
+        memory = {e.id: e for e in self.matching(app[EVENT_LOG].recent(after))}
+        memory.update((e.id, e) for e in self.waiting if e.id > after)
         self.waiting.clear()
+        found = {entry.id: entry for entry in stored}
+        found.update((e.id, e) for e in await self._view.settle(list(memory.values())))
         return sorted(found.values(), key=lambda entry: entry.id)[-MAX_ROWS - 1 :]
+
+    async def take(self) -> tuple[list[Entry], dict[str, int]]:
+        """What waits, without what is too much to read; and how much that is, by type."""
+        entries = list(self.waiting)
+        self.waiting.clear()
+        return self._fold.split(await self._view.settle(entries), time.monotonic())
 
 
 async def _send(request: web.Request, page: _Page, after: int, token: str) -> None:
@@ -180,7 +167,7 @@ async def _send(request: web.Request, page: _Page, after: int, token: str) -> No
                     page.end(SIGNED_OUT)
                 continue
             page.woken.clear()
-            await _send_rows(page, _take(page))
+            await _send_rows(page, *await page.take())
             await asyncio.sleep(GATHER_S)
         code = CLOSE_POLICY if page.end_reason == SIGNED_OUT else CLOSE_GOING_AWAY
         await _close(page, code, page.end_reason)
@@ -190,31 +177,44 @@ async def _send(request: web.Request, page: _Page, after: int, token: str) -> No
         return
 
 
-def _take(page: _Page) -> list[Entry]:
-    entries = list(page.waiting)
-    page.waiting.clear()
-    return entries
+class _Fold:
+    """Lets FOLD_PER_S chats and likes a second through, and everything else."""
+
+    def __init__(self) -> None:
+        self._left = FOLD_PER_S
+        self._at = 0.0
+
+    def split(self, entries: list[Entry], now: float) -> tuple[list[Entry], dict[str, int]]:
+        """The rows to show, and the number of others by type."""
+        self._left = min(FOLD_PER_S, self._left + (now - self._at) * FOLD_PER_S)
+        self._at = now
+        shown: list[Entry] = []
+        folded: dict[str, int] = {}
+        for entry in entries:
+            if entry.type not in FOLDABLE:
+                shown.append(entry)
+            elif self._left >= 1:
+                self._left -= 1
+                shown.append(entry)
+            else:
+                folded[entry.type] = folded.get(entry.type, 0) + 1
+        return shown, folded
 
 
-async def _send_rows(page: _Page, entries: list[Entry], *, skipped: bool = False) -> None:
-    for start in range(0, len(entries), BATCH_ROWS):
-        rows = [_row(entry) for entry in entries[start : start + BATCH_ROWS]]
-        batch = Batch(rows=rows, skipped=skipped and start == 0)
+async def _send_rows(
+    page: _Page,
+    entries: list[Entry],
+    folded: dict[str, int] | None = None,
+    *,
+    skipped: bool = False,
+) -> None:
+    if not entries and not folded:
+        return
+    for start in range(0, max(1, len(entries)), BATCH_ROWS):
+        rows = [row(entry) for entry in entries[start : start + BATCH_ROWS]]
+        first = start == 0
+        batch = Batch(rows=rows, skipped=skipped and first, folded=(folded or {}) if first else {})
         await page.ws.send_str(msgspec.json.encode(batch).decode())
-
-
-def _row(entry: Entry) -> Row:
-    return Row(
-        id=entry.id,
-        ts=entry.ts,
-        type=entry.type,
-        level=entry.level,
-        creator=entry.creator,
-        user_id=entry.user_id,
-        code=entry.code,
-        ref=entry.ref,
-        text=entry.text,
-    )
 
 
 async def _close(page: _Page, code: int, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from server.store.sessions import CodeUnknown, CodeUsed
+from server.web.console import audit
 from server.web.console.forms import read_form
 from server.web.console.session import (
     CONSOLE_PATH,
@@ -55,7 +56,7 @@ async def log_in(request: web.Request) -> web.Response:
         problem = text(page_lang(request), "login.wrong")
         return await _form(request, problem=problem, status=HTTPStatus.FORBIDDEN)
     auth.password_attempts.clear(ip)
-    return _welcome(request, await request.app[SESSIONS].open(), _next(request))
+    return _welcome(request, await request.app[SESSIONS].open(), _next(request), "login")
 
 
 async def link_form(request: web.Request) -> web.Response:
@@ -78,13 +79,14 @@ async def log_in_by_link(request: web.Request) -> web.Response:
         problem, status = text(lang, "login.link_used"), HTTPStatus.GONE
     else:
         auth.password_attempts.clear(ip)
-        return _welcome(request, token, _next(request))
+        return _welcome(request, token, _next(request), "login_link")
     return render(request, "console/login_link.html", problem=problem, status=status)
 
 
 async def log_out(request: web.Request) -> web.Response:
     """End the session and what it holds open."""
     token = session_token(request)
+    audit.record(request, "logout")
     await request.app[SESSIONS].revoke(token)
     request.app[LIVE_SOCKETS].end_session(token)
     response = _see_other(link(LOGIN_PATH, lang=request.query.get("lang", "")))
@@ -113,7 +115,8 @@ async def _too_many(request: web.Request, ip: str) -> web.Response:
     return response
 
 
-def _welcome(request: web.Request, token: str, path: str) -> web.Response:
+def _welcome(request: web.Request, token: str, path: str, action: str) -> web.Response:
+    audit.record(request, action, token=token)
     response = _see_other(path)
     set_cookie(request, response, token)
     return response

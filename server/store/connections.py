@@ -1,0 +1,186 @@
+"""Connections of phones, and what each was handed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import aiosqlite
+import msgspec
+
+from server.store.link import Link
+
+_COLUMNS: Final = (
+    "connection_id, user_id, phone, ip, platform, os, device, lang, types, combo, since_id, "
+    "opened_at, closed_at, close_code, close_reason"
+)
+#: Ends of those that a crash left open.
+CRASHED: Final = "restart"
+#: Rows deleted in one transaction.
+CHUNK_ROWS: Final = 1000
+
+
+class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One WebSocket. Times in ms; `phone` names the token, not the device; `types` is a list with
+    commas, "" for all; `since_id` is what the phone asked for, None for nothing.
+    """
+
+    connection_id: int
+    user_id: int
+    phone: str
+    ip: str
+    platform: str
+    os: str
+    device: str
+    lang: str
+    types: str
+    combo: str
+    since_id: int | None
+    opened_at: int
+    closed_at: int = 0
+    close_code: int = 0
+    close_reason: str = ""
+
+
+class Stay(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection in one room: it was handed the room's rows from `from_id` to `to_id`, statuses
+    only after `live_from`. `state` is what the first status said.
+    """
+
+    connection_id: int
+    creator: str
+    state: str
+    began_at: int
+    from_id: int
+    live_from: int
+    to_id: int = 0
+
+
+class Left(NamedTuple):
+    """A connection has left its room."""
+
+    connection_id: int
+    to_id: int
+
+
+class Closed(NamedTuple):
+    """A connection has ended."""
+
+    connection_id: int
+    closed_at: int
+    close_code: int
+    close_reason: str
+
+
+Change = ConnectionRow | Stay | Left | Closed
+
+
+class ConnectionStore:
+    """The tables connections and stays. Methods raise StoreUnavailable."""
+
+    def __init__(self, writer: Link, reader: Link) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def begin(self, now_ms: int, last_id: int) -> int:
+        """End what a crash left open, at this moment and this id; returns the next number."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            await connection.execute("UPDATE stays SET to_id = ? WHERE to_id = 0", (last_id,))
+            await connection.execute(
+                "UPDATE connections SET closed_at = ?, close_reason = ? WHERE closed_at = 0",
+                (now_ms, CRASHED),
+            )
+            cursor = await connection.execute("SELECT max(connection_id) FROM connections")
+            row = await cursor.fetchone()
+            return (row[0] or 0) + 1 if row else 1
+
+        return await self._writer.write(work)
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Write changes in their order, in one transaction; those of a deleted user are dropped."""
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            for change in changes:
+                await connection.execute(*_statement(change))
+
+        await self._writer.write(work)
+
+    async def prune(self, before_ms: int) -> int:
+        """Delete connections that ended before a moment; returns how many."""
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(
+                "DELETE FROM connections WHERE connection_id IN "
+                "(SELECT connection_id FROM connections WHERE closed_at > 0 AND closed_at < ? "
+                "ORDER BY connection_id LIMIT ?)",
+                (before_ms, CHUNK_ROWS),
+            )
+            return cursor.rowcount
+
+        removed = 0
+        while count := await self._writer.write(work):
+            removed += count
+        return removed
+
+    async def of_user(
+        self, user_id: int, *, before: int | None = None, limit: int = 50
+    ) -> list[ConnectionRow]:
+        """A user's connections, the latest first."""
+        rows = await self._reader.rows(
+            f"SELECT {_COLUMNS} FROM connections WHERE user_id = ? AND connection_id < ? "
+            "ORDER BY connection_id DESC LIMIT ?",
+            (user_id, (1 << 63) - 1 if before is None else before, limit),
+        )
+        return [_connection(row) for row in rows]
+
+    async def get(self, connection_id: int) -> ConnectionRow | None:
+        """One of them."""
+        row = await self._reader.row(
+            f"SELECT {_COLUMNS} FROM connections WHERE connection_id = ?", (connection_id,)
+        )
+        return _connection(row) if row else None
+
+    async def stays(self, connection_id: int) -> list[Stay]:
+        """The rooms a connection was in, in order."""
+        rows = await self._reader.rows(
+            "SELECT connection_id, creator, state, began_at, from_id, live_from, to_id "
+            "FROM stays WHERE connection_id = ? ORDER BY stay_id",
+            (connection_id,),
+        )
+        names = Stay.__struct_fields__
+        return [Stay(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _connection(row: tuple[Any, ...]) -> ConnectionRow:
+    return ConnectionRow(**dict(zip(ConnectionRow.__struct_fields__, row, strict=True)))
+
+
+def _statement(change: Change) -> tuple[str, tuple[Any, ...]]:
+    match change:
+        case ConnectionRow():
+            values = msgspec.structs.astuple(change)
+            marks = ", ".join("?" for _ in values)
+            return (
+                f"INSERT INTO connections ({_COLUMNS}) SELECT {marks} "
+                "WHERE EXISTS (SELECT 1 FROM users WHERE user_id = ?)",
+                (*values, change.user_id),
+            )
+        case Stay():
+            return (
+                "INSERT INTO stays (connection_id, creator, state, began_at, from_id, live_from, "
+                "to_id) SELECT ?, ?, ?, ?, ?, ?, ? "
+                "WHERE EXISTS (SELECT 1 FROM connections WHERE connection_id = ?)",
+                (*msgspec.structs.astuple(change), change.connection_id),
+            )
+        case Left(connection_id, to_id):
+            return (
+                "UPDATE stays SET to_id = ? WHERE connection_id = ? AND to_id = 0",
+                (to_id, connection_id),
+            )
+        case Closed():
+            return (
+                "UPDATE connections SET closed_at = ?, close_code = ?, close_reason = ? "
+                "WHERE connection_id = ?",
+                (change.closed_at, change.close_code, change.close_reason, change.connection_id),
+            )

@@ -1,0 +1,3 @@
+// Pages without a stream: their times, countdowns and keys.
+
+import "./common.js";
