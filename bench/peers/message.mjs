@@ -14,3 +14,6 @@ export function message() {
     message: `t=${made} a message of a usual length`,
   };
 }
+
+// Whoever started this is gone.
+process.stdin.on("end", () => process.exit()).resume();
