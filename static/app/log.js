@@ -35,21 +35,34 @@ export function add(frame) {
 function flush() {
   clearTimeout(timer);
   const reading = shown() === "relay" && window.scrollY > READING_PX;
-  const height = reading && document.documentElement.scrollHeight;
-  for (const frame of waiting) {
-    if (insert(frame) && reading && shows(frame)) unread += 1;
-  }
-  waiting = [];
-  if (reading) window.scrollBy(0, document.documentElement.scrollHeight - height);
-  showNewer();
-  showEmpty();
+  keepPlace(() => {
+    for (const frame of waiting) {
+      if (insert(frame) && reading && shows(frame)) unread += 1;
+    }
+    waiting = [];
+    showNewer();
+    showEmpty();
+  });
 }
 
 // What the server has kept from before this page.
 export function addHistory(frames) {
-  frames.forEach(insert);
-  showEmpty();
+  keepPlace(() => {
+    frames.forEach(insert);
+    showEmpty();
+  });
 }
+
+// What is under the reader's eyes stays there.
+function keepPlace(change) {
+  const reading = shown() === "relay" && window.scrollY > READING_PX;
+  const read = reading ? [...list.children].find((item) => top(item) > 0) : null;
+  const before = read && top(read);
+  change();
+  if (read?.isConnected) window.scrollBy(0, top(read) - before);
+}
+
+const top = (item) => item.getBoundingClientRect().top;
 
 // By time, not by arrival: history may come after the first live events, and a replay after an error.
 function insert(frame) {

@@ -14,8 +14,10 @@ from playwright.async_api import Page, expect
 from tests.e2e.conftest import DESK, PHONE, NewPage
 from tests.e2e.test_console import entered
 from tests.liverelay import LiveRelay
+from tests.test_follow import told
 from tests.tiktok import SignAnswer, TikTok, frames
 from tests.tiktok.people import Person
+from tests.tiktok.traffic import Traffic
 
 ANNA: Final = Person("anna_fan", "Аня")
 #: What hostile viewers write, in the hope that a page runs it.
@@ -140,6 +142,33 @@ async def test_a_limit_is_seen_as_it_happens_and_counted_down(
     await expect(countdown).not_to_have_text(before)
     await console.goto(f"{relay.url}/console/limits")
     await expect(console.locator(".blocked .countdown")).to_have_text(re.compile(r"^39:\d\d$"))
+
+
+async def test_the_followed_phone_and_its_page_have_the_same_frames_as_they_come(
+    relay: LiveRelay, tiktok: TikTok, open_page: NewPage
+) -> None:
+    creator = tiktok.creator("masha", live=True)
+    user, token = await relay.user("masha", "Маша")
+    phone = await relay.phone(token, device="Pixel 8")
+    await phone.expect_live()
+    console = await entered(relay, open_page)
+    await console.goto(f"{relay.url}/console/users/{user.user_id}")
+    await expect(console.locator("#live")).to_have_attribute("data-state", "on")
+    for message in Traffic(9).take(40):
+        await creator.send(message)
+    creator.script.sign = SignAnswer.rate_limited({"Retry-After": "2400"})
+    creator.reset()
+    await phone.expect_error("rate_limited")
+    rows = console.locator("#rows tr")
+    await expect(rows).to_have_count(len(told(phone)))
+    shown = await rows.evaluate_all(
+        "rows => rows.map((row) => row.querySelector('.tag').textContent + ' '"
+        " + row.querySelector('.text').textContent)"
+    )
+    assert shown[::-1] == told(phone)
+    await console.reload()
+    await expect(console.locator(".as-shown strong")).to_have_text(phone.frames[-1]["message"])
+    await expect(console.locator(".timeline code")).to_have_text(f"1008 {phone.close_reason}")
 
 
 async def test_hostile_text_in_every_field_is_shown_and_never_run(
@@ -267,6 +296,7 @@ async def test_the_keyboard_is_enough(relay: LiveRelay, tiktok: TikTok, open_pag
     await console.keyboard.press("?")
     await expect(console.locator("#keys")).to_be_visible()
     await console.keyboard.press("Escape")
+    await expect(console.locator("#keys")).to_be_hidden()
     await console.keyboard.press("/")
     await expect(console.locator("#search")).to_be_focused()
     await console.keyboard.type("привет")

@@ -176,10 +176,20 @@ async def test_new_events_are_counted_while_somebody_reads(
     row = page.locator(CHATS, has_text="Аня: 20").first
     await row.scroll_into_view_if_needed()
     await page.wait_for_function("() => window.scrollY > 300")
+    await page.wait_for_function(  # and the scrolling has come to rest
+        """() => new Promise((settled) => {
+          const then = window.scrollY;
+          setTimeout(() => settled(window.scrollY === then), 200);
+        })"""
+    )
     place = await row.evaluate("row => Math.round(row.getBoundingClientRect().top)")
     await say(creator, *range(40, 47))
     await expect(page.locator("#newer")).to_have_text("↑ Новых событий: 7")
-    assert await row.evaluate("row => Math.round(row.getBoundingClientRect().top)") == place
+    # The browser scrolls when it paints next.
+    await page.wait_for_function(
+        "([row, place]) => Math.round(row.getBoundingClientRect().top) === place",
+        arg=[await row.element_handle(), place],
+    )
     await page.click("#newer")
     await expect(page.locator("#newer")).to_be_hidden()
     await expect(page.locator(CHATS).first).to_be_in_viewport()
