@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from server.relay.rows import row_text
+from server.store.connections import ConnectionRow
 from server.store.users import User
 from tests.conftest import Serve
 from tests.liverelay import LiveRelay
@@ -50,6 +52,15 @@ async def live(relay: LiveRelay, tiktok: TikTok, **query: Any) -> tuple[Any, Pho
     phone = await relay.phone(token, **query)
     await phone.expect_live()
     return creator, phone, user, token
+
+
+async def connections_ended(relay: LiveRelay, user: User, count: int) -> list[ConnectionRow]:
+    """A user's connections, the latest first, once all have ended."""
+    while True:
+        await relay.phones.recorder.flush()
+        rows: list[ConnectionRow] = await relay.connections.of_user(user.user_id)
+        if len(rows) == count and all(row.closed_at for row in rows):
+            return rows
 
 
 async def test_the_page_says_what_the_phone_was_handed(
@@ -126,8 +137,98 @@ async def test_what_the_ring_had_lost_is_a_gap_and_not_shown_as_handed(
         await creator.send(frames.chat("fan", "after"))
         await back.expect("chat", message="after")
         assert len(back.of("gap")) == 1
-        rows = await shown(relay, staff, user)
-        assert sorted(rows) == sorted(told(back))
+        assert await shown(relay, staff, user) == told(back)
+
+
+async def test_a_reopened_room_s_gap_is_shown_to_whom_it_was_handed(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    relay = await serve(rooms={"linger_s": 0.0})
+    async with browser() as staff:
+        await enter(relay, staff)
+        creator, phone, user, token = await live(relay, tiktok)
+        await creator.send(frames.chat("fan", "before"), frames.chat("fan", "also before"))
+        got = await phone.expect("chat", message="before")
+        epoch = next(f["epoch"] for f in phone.frames if "epoch" in f)
+        await phone.close()
+        await creator.wait_gone()
+        assert not len(relay.rooms)
+        back = await relay.phone(token, since=str(got["id"]), epoch=epoch)
+        await back.expect_live()
+        fresh = await relay.phone(token)
+        await creator.send(frames.chat("fan", "after"))
+        for each in (back, fresh):
+            await each.expect("chat", message="after")
+        assert [gap["reason"] for gap in back.of("gap")] == ["upstream"]
+        assert await shown(relay, staff, user) == told(fresh)
+        second = (await relay.connections.of_user(user.user_id))[1].connection_id
+        rows = await shown(relay, staff, user, connection=second)
+        assert rows == told(back)
+        assert rows[0].endswith("also before")
+
+
+async def test_a_phone_that_leaves_amid_an_outage_is_shown_its_gap(
+    relay: LiveRelay, tiktok: TikTok, staff: aiohttp.ClientSession
+) -> None:
+    creator, phone, user, token = await live(relay, tiktok)
+    tiktok.sign.hold = asyncio.Event()  # the room does not come back
+    creator.drop()
+    await phone.expect("gap", reason="upstream")
+    await phone.close()
+    late = await relay.phone(token)
+    await late.expect("status", state="reconnecting")
+    await late.close()
+    second, first = await connections_ended(relay, user, 2)
+    assert await shown(relay, staff, user, connection=first.connection_id) == told(phone)
+    assert await shown(relay, staff, user, connection=second.connection_id) == []
+
+
+async def test_a_phone_that_is_not_let_in_leaves_its_connection(
+    serve: Serve, tiktok: TikTok
+) -> None:
+    relay = await serve(limits={"max_connections": 0})
+    async with browser() as staff:
+        await enter(relay, staff)
+        user, token = await relay.user("masha", "Маша")
+        phone = await relay.phone(token, device="Pixel 8")
+        error = await phone.expect_error("server_full")
+        assert await shown(relay, staff, user) == told(phone)
+        (row,) = await relay.connections.of_user(user.user_id)
+        assert (row.device, row.close_code) == ("Pixel 8", 1011)
+        assert row.close_reason == phone.close_reason
+        text = await page(staff, f"{relay.url}/console/users/{user.user_id}")
+        assert error["ref"] in text
+
+
+async def test_phones_of_one_user_are_each_shown_a_failure_in_their_language(
+    relay: LiveRelay, tiktok: TikTok, staff: aiohttp.ClientSession
+) -> None:
+    creator = tiktok.creator("ivan", live=True)
+    tiktok.sign.hold = asyncio.Event()
+    creator.script.sign = SignAnswer.rate_limited({"Retry-After": "2400"})
+    user, token = await relay.user("ivan", "Иван")
+    russian = await relay.phone(token, lang="ru")
+    english = await relay.phone(token, lang="en")
+    for phone in (russian, english):
+        await phone.expect("status", state="connecting")
+    tiktok.sign.hold.set()
+    errors = [await phone.expect_error("rate_limited") for phone in (russian, english)]
+    assert errors[0]["ref"] == errors[1]["ref"]
+    assert errors[0]["message"] != errors[1]["message"]
+    second, first = await connections_ended(relay, user, 2)
+    assert await shown(relay, staff, user, connection=first.connection_id) == told(russian)
+    assert await shown(relay, staff, user, connection=second.connection_id) == told(english, "en")
+
+
+async def test_a_user_s_latest_connections_are_kept(relay: LiveRelay, tiktok: TikTok) -> None:
+    user, token = await relay.user()
+    other, others = await relay.user()
+    for each in (token, token, others, token, token):
+        await (await relay.phone(each)).expect_error("username_required")
+    before = await connections_ended(relay, user, 4)
+    assert await relay.connections.prune(0, per_user=2) == 2
+    assert await relay.connections.of_user(user.user_id) == before[:2]
+    assert len(await relay.connections.of_user(other.user_id)) == 1
 
 
 async def test_an_error_is_shown_as_the_phone_draws_it_with_its_close(

@@ -140,8 +140,8 @@ class EventLog:
             )
         )
 
-    def add_gap(self, gap: Gap, *, creator: str, user_id: int = 0, connection_id: int = 0) -> None:
-        """Log a hole: of the room, or of what one user's phone was given."""
+    def add_gap(self, gap: Gap, *, creator: str, user_id: int = 0, connection_id: int = 0) -> int:
+        """Log a hole: of the room, or of what one user's phone was given; returns its row's id."""
         entry_id = self.next_id()
         self.add(
             Record(
@@ -157,6 +157,7 @@ class EventLog:
                 connection_id=connection_id,
             )
         )
+        return entry_id
 
     @property
     def last_id(self) -> int:

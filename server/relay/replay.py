@@ -27,8 +27,17 @@ class Since(NamedTuple):
     asked: bool = True
 
 
-async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> list[Entry]:
-    """Fill a new room's ring with what the log has of its creator; returns that, oldest first.
+class Refilled(NamedTuple):
+    """What a new ring was given: the log's entries, oldest first, and the gaps that no row of the
+    log stands for, with their positions.
+    """
+
+    entries: list[Entry]
+    gaps: list[tuple[int, Gap]]
+
+
+async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> Refilled:
+    """Fill a new room's ring with what the log has of its creator.
 
     What a crash may have lost is a gap in its place. So is the time in which there was no room:
     nobody listened to TikTok then. Raises StoreUnavailable.
@@ -42,18 +51,22 @@ async def refill(ring: Ring, log: EventLog, creator: str, backlog: int) -> list[
     else:
         ring.floor_id = entries[0].id - 1
     lost_until = log.lost_until_id
+    gaps: list[tuple[int, Gap]] = []
     before = [entry for entry in entries if entry.id <= lost_until]
     for entry in before:
         ring.append(_slot(entry))
     if lost_until:
         from_id = ring.last_id + 1
         gap = Gap(ts=_now_ms(), reason="restart", from_id=from_id, to_id=lost_until)
+        gaps.append((ring.end, gap))
         ring.append(_gap_slot(gap, from_id - 1, until=lost_until))
     for entry in entries[len(before) :]:
         ring.append(_slot(entry))
-    ring.append(_gap_slot(Gap(ts=_now_ms(), reason="upstream"), last_id))
+    unheard = Gap(ts=_now_ms(), reason="upstream")
+    gaps.append((ring.end, unheard))
+    ring.append(_gap_slot(unheard, last_id))
     ring.last_id = max(ring.last_id, last_id)
-    return entries
+    return Refilled(entries, gaps)
 
 
 def gaps(since: Since | None, missing: Missing | None) -> list[Gap]:

@@ -30,7 +30,8 @@ class Group(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """One frame. `id` is its own, or, for a gap, that of the frame before it.
+    """One frame. `id` is its own, or, for a gap that the log has no row of, that of the frame
+    before it.
 
     `wire` is the WebSocket frame's bytes, per language where it holds a text of ours. `at` is
     monotonic seconds. `live_steps` marks a combo's step, which only combo=live phones get. `until`

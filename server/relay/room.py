@@ -115,6 +115,7 @@ class Room:
         self._tally: Tally | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._expected = 0
+        self._unlogged: list[tuple[int, Gap]] = []
         self._opened_at = time.time()
         self._pulse = Pulse(time.monotonic)
         self.closed = False
@@ -150,20 +151,28 @@ class Room:
                 outbox.last_id = since.id
         recovered = known if since is not None and since.asked else None
         outbox.write(messages.wire(self._first_status(member.lang, recovered)))
-        for gap in replay.gaps(since, missing) if known else ():
-            outbox.write(messages.wire(gap))
-            self._log.add_gap(
-                gap,
-                creator=self.creator,
-                user_id=member.user_id,
-                connection_id=member.connection_id,
-            )
+        if known:
+            for gap in replay.gaps(since, missing):
+                outbox.write(messages.wire(gap))
+                self._log_gap(gap, member)
+            for position, gap in self._unlogged:
+                if cursor <= position:  # it is in the replay
+                    self._log_gap(gap, member)
         member.from_id, member.live_from = outbox.last_id + 1, self._ring.last_id
         self._members[outbox] = member
         self._visits.joined(self.creator, member.user_id, member.from_id)
         self._fanout.add(outbox, cursor)
         self.knock.set()
         self._linger_or_stay()
+
+    def _log_gap(self, gap: Gap, member: Member) -> None:
+        """Log a gap that one phone is told, and no row of the room's stands for."""
+        self._log.add_gap(
+            gap,
+            creator=self.creator,
+            user_id=member.user_id,
+            connection_id=member.connection_id,
+        )
 
     def leave(self, member: Member) -> None:
         """A phone is gone; the last one leaves the room lingering."""
@@ -275,8 +284,8 @@ class Room:
         """The stream is lost: what it would have brought until it is back cannot be known."""
         self.set_state("reconnecting")
         gap = Gap(ts=_now_ms(), reason="upstream")
-        self._append(Slot(self._ring.last_id, "gap", messages.wire(gap), time.monotonic()))
-        self._log.add_gap(gap, creator=self.creator)
+        entry_id = self._log.add_gap(gap, creator=self.creator)
+        self._append(Slot(entry_id, "gap", messages.wire(gap), time.monotonic()))
 
     def _append(self, slot: Slot) -> None:
         self._ring.append(slot)
@@ -325,7 +334,8 @@ class Room:
         """Take up where the log left off. Raises StoreUnavailable."""
         self.epoch = await self._log.epoch(self.creator)
         backlog = self._config.rooms.backlog
-        for entry in await replay.refill(self._ring, self._log, self.creator, backlog):
+        entries, self._unlogged = await replay.refill(self._ring, self._log, self.creator, backlog)
+        for entry in entries:
             self._seen.add(entry.msg_id)
             if entry.type == GIFT:
                 self._combos.recall(messages.read_gift(entry.frame))
@@ -352,10 +362,25 @@ class Room:
             member.outbox.owner.close_going_away()
 
     def fail(self, notice: Notice) -> None:
-        """Tell every phone why, once, and log it for each user; they close, and the room after."""
-        langs = {member.user_id: member.lang for member in reversed(self.members)}
-        for user_id, lang in sorted(langs.items()) or [(0, self._config.server.language)]:
-            self._log.add_notice(notice, user_id=user_id, lang=lang)
+        """Tell every phone why, once, and log it for each user, once a phone where a user's phones
+        speak several languages; they close, and the room after.
+        """
+        users: dict[int, list[Member]] = {}
+        for member in self.members:
+            users.setdefault(member.user_id, []).append(member)
+        for user_id, members in sorted(users.items()):
+            if len({member.lang for member in members}) == 1:
+                self._log.add_notice(notice, user_id=user_id, lang=members[0].lang)
+                continue
+            for member in members:
+                self._log.add_notice(
+                    notice,
+                    user_id=user_id,
+                    lang=member.lang,
+                    connection_id=member.connection_id,
+                )
+        if not users:
+            self._log.add_notice(notice, user_id=0, lang=self._config.server.language)
         for member in self.members:
             self._fanout.bring_to_front(member.outbox)
             member.outbox.owner.dismiss(notice)

@@ -18,6 +18,8 @@ _COLUMNS: Final = (
 CRASHED: Final = "restart"
 #: Rows deleted in one transaction.
 CHUNK_ROWS: Final = 1000
+#: Connections that are kept of one user: a phone that comes and goes all day is still told of.
+KEPT_PER_USER: Final = 2000
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,15 +108,32 @@ class ConnectionStore:
 
         await self._writer.write(work)
 
-    async def prune(self, before_ms: int) -> int:
-        """Delete connections that ended before a moment; returns how many."""
+    async def prune(self, before_ms: int, *, per_user: int = KEPT_PER_USER) -> int:
+        """Delete connections that ended before a moment, and of each user's all ended ones but the
+        latest `per_user`; returns how many.
+        """
+        removed = await self._delete("closed_at < ?", (before_ms,))
+        crowded = await self._reader.rows(
+            "SELECT user_id FROM connections GROUP BY user_id HAVING count(*) > ?", (per_user,)
+        )
+        for (user_id,) in crowded:
+            newest = await self._reader.row(
+                "SELECT connection_id FROM connections WHERE user_id = ? "
+                "ORDER BY connection_id DESC LIMIT 1 OFFSET ?",
+                (user_id, per_user),
+            )
+            if newest is not None:
+                removed += await self._delete(
+                    "user_id = ? AND connection_id <= ?", (user_id, newest[0])
+                )
+        return removed
 
+    async def _delete(self, condition: str, values: tuple[int, ...]) -> int:
         async def work(connection: aiosqlite.Connection) -> int:
             cursor = await connection.execute(
-                "DELETE FROM connections WHERE connection_id IN "
-                "(SELECT connection_id FROM connections WHERE closed_at > 0 AND closed_at < ? "
-                "ORDER BY connection_id LIMIT ?)",
-                (before_ms, CHUNK_ROWS),
+                "DELETE FROM connections WHERE connection_id IN (SELECT connection_id "
+                f"FROM connections WHERE closed_at > 0 AND {condition} LIMIT ?)",
+                (*values, CHUNK_ROWS),
             )
             return cursor.rowcount
 

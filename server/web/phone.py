@@ -75,11 +75,13 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
         except Exception:
             logger.exception("A phone of user_id=%s could not be let in", owner.user_id)
             refusal = Internal()
-    if refusal is not None:
-        user_id = owner.user_id if owner is not None else 0
-        await _refuse(phones, ws, transport, refusal, user_id, lang)
+    if owner is None:
+        await _refuse(phones, ws, transport, refusal or Unauthorized("no owner"), lang)
         return ws
-    assert owner is not None, "refused otherwise"
+    connection_id = phones.recorder.opened(owner.user_id, owner.token_hash, ip, options, lang)
+    if refusal is not None:
+        await _refuse(phones, ws, transport, refusal, lang, owner.user_id, connection_id)
+        return ws
     connection = Connection(
         phones,
         ws,
@@ -89,7 +91,7 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
         ip=ip,
         options=options,
         lang=lang,
-        connection_id=phones.recorder.opened(owner.user_id, owner.token_hash, ip, options, lang),
+        connection_id=connection_id,
     )
     phones.add(connection)
     try:
@@ -115,12 +117,15 @@ async def _refuse(
     ws: web.WebSocketResponse,
     transport: asyncio.Transport,
     error: AppError,
-    user_id: int,
     lang: Lang,
+    user_id: int = 0,
+    connection_id: int = 0,
 ) -> None:
     """Explain, then close: a refused handshake reaches app code as a mute 1006."""
     told = notice(error)
-    phones.log_notice(told, user_id, lang)
+    phones.log_notice(told, user_id, lang, connection_id=connection_id)
+    if connection_id:
+        phones.recorder.closed(connection_id, error.close_code, told.close_reason())
     if not transport.is_closing():
         transport.write(messages.wire(told.frame(lang, now=phones.wall())))
     try:

@@ -15,7 +15,8 @@ const pillText = document.getElementById("live-text");
 const heldButton = document.getElementById("held");
 const template = document.getElementById("row-template");
 
-let lastId = Number(rows?.firstElementChild?.dataset.id ?? 0);
+// A gap stands where it was told, under rows with smaller ids.
+let lastId = Math.max(0, ...Array.from(rows?.children ?? [], (row) => Number(row.dataset.id ?? 0)));
 let socket = null;
 let pause = FIRST_PAUSE_MS;
 let timer = 0;

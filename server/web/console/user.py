@@ -52,13 +52,12 @@ async def show(request: web.Request) -> web.Response:
     connections = await store.of_user(user.user_id, limit=CONNECTIONS)
     chosen = await _chosen(request, user.user_id, connections, chosen_id, ref)
     before = whole_number(request.query.get("before", ""))
-    rows: list[Entry] = []
+    rows = follow.Rows([], None)
     stays: list[Stay] = []
     if chosen is not None:
         stays = await store.stays(chosen.connection_id)
         what = await follow.handed(app[LOG], chosen, stays)
-        rows = await follow.rows(app[LOG], what, before=before, limit=PAGE_ROWS + 1)
-    rows, more = rows[:PAGE_ROWS], len(rows) > PAGE_ROWS
+        rows = await follow.rows(app[LOG], what, before=before, limit=PAGE_ROWS)
     audit.record(request, "user", f"#{user.user_id} {user.name}")
     newest = before is None and chosen is not None and not chosen.closed_at
     live_url = ""
@@ -66,9 +65,9 @@ async def show(request: web.Request) -> web.Response:
         live_url = link(
             "/console/live",
             connection=chosen.connection_id,
-            after=str(rows[0].id if rows else app[EVENT_LOG].last_id),
+            after=str(max((row.id for row in rows.entries), default=app[EVENT_LOG].last_id)),
         )
-    error = next((entry for entry in rows if entry.type == "error"), None)
+    error = next((entry for entry in rows.entries if entry.type == "error"), None)
     address = f"/console/users/{user.user_id}"
     return render(
         request,
@@ -79,7 +78,7 @@ async def show(request: web.Request) -> web.Response:
         open_now=app[PHONES].open_connections(user.user_id),
         chosen=chosen,
         stays=stays,
-        rows=rows,
+        rows=rows.entries,
         blank_row=BLANK_ROW,
         ref=ref,
         snackbar=_snackbar(error) if error else None,
@@ -87,8 +86,8 @@ async def show(request: web.Request) -> web.Response:
         problem=_problem(request),
         typed=request.query.get("typed", "")[:MAX_TEXT],
         older_url=(
-            link(address, connection=chosen.connection_id, before=str(rows[-1].id))
-            if more and chosen
+            link(address, connection=chosen.connection_id, before=str(rows.before))
+            if rows.before and chosen
             else ""
         ),
         newest_url=link(address, connection=chosen.connection_id) if before and chosen else "",

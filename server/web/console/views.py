@@ -72,7 +72,7 @@ class FollowView:
         """What it was handed after an id."""
         await self._app[EVENT_LOG].flush()
         rows = await follow.rows(self._app[LOG], await self._handed(), limit=limit)
-        return [entry for entry in rows if entry.id > after]
+        return [entry for entry in rows.entries if entry.id > after]
 
     async def _handed(self) -> follow.Handed:
         await self._app[PHONES].recorder.flush()
