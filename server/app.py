@@ -41,12 +41,14 @@ from server.web.auth import Auth
 from server.web.body import MAX_BODY_BYTES
 from server.web.console import audit as console_audit
 from server.web.console.session import LIVE_SOCKETS
+from server.web.edge import Edge, EdgeSite
 from server.web.keys import (
     AUTH,
     CHECKS,
     CLOCK,
     CONFIG,
     DATABASE,
+    EDGE,
     EVENT_LOG,
     GUARD,
     LAG,
@@ -66,8 +68,6 @@ logger = logging.getLogger(__name__)
 
 #: A command beside the running server is noticed within a second.
 CHANGES_POLL_S: Final = 0.5
-#: Phones that connect at once wait here instead of being refused by the kernel.
-LISTEN_BACKLOG: Final = 4096
 #: A phone is a descriptor; the soft limit of many systems is 1024.
 WANTED_DESCRIPTORS: Final = 65_536
 #: aiohttp waits this long for requests under way; phones are closed before.
@@ -79,6 +79,7 @@ def create_app(config: Config, clock: Clock | None = None) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CONFIG] = config
     app[CLOCK] = clock or Clock()
+    app[EDGE] = Edge(config)
     middlewares.install(app)
     pages.setup_templates(app)
     for module in (phone, api, asyncapi, health, pages, shell, status, console):
@@ -94,9 +95,10 @@ async def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartupError when it cannot begin."""
     logs.setup(config)
     _raise_descriptor_limit()
-    runner = web.AppRunner(create_app(config), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    runner = web.AppRunner(create_app(config), shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.tell_loop_error)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     try:
@@ -117,9 +119,7 @@ async def serve(config: Config) -> None:
 async def _listen(runner: web.AppRunner, config: Config) -> int:
     """Open the port; returns which one it is."""
     server = config.server
-    site = web.TCPSite(
-        runner, server.host, server.port, backlog=LISTEN_BACKLOG, ssl_context=_tls(config)
-    )
+    site = EdgeSite(runner, server.host, server.port, ssl_context=_tls(config))
     try:
         await site.start()
     except OSError as error:

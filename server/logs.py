@@ -7,17 +7,19 @@ line is masked.
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import errno
 import io
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
 
 from server.config import Config
 
@@ -28,6 +30,9 @@ NOTHING: Final = r"(?!)"
 MIN_SECRET: Final = 6
 #: Users' secrets remembered; the oldest is forgotten first.
 MAX_SECRETS: Final = 1000
+#: Of each kind of line that a stranger can cause.
+LINES_PER_MINUTE: Final = 5
+MINUTE_S: Final = 60.0
 
 TEXT_FORMAT: Final = "%(asctime)s %(levelname)s: %(message)s"
 TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
@@ -104,6 +109,7 @@ class _Secrets:
 
 
 _secrets: Final = _Secrets()
+logger = logging.getLogger(__name__)
 
 
 def register_secret(value: str) -> None:
@@ -149,7 +155,6 @@ def setup(config: Config) -> None:
     logging.captureWarnings(True)
     for name, level in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)
-    _filter_once(logging.getLogger("aiohttp.server"), _MalformedRequests)
     quiet_library_loggers()
 
 
@@ -180,17 +185,51 @@ class _DebugOnly(logging.Filter):
         return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
-class _MalformedRequests(logging.Filter):
-    """Makes one line of a request that is no HTTP: it is not our bug, and it may hold a token."""
+class Sparingly:
+    """Writes lines that strangers can cause, LINES_PER_MINUTE of each kind; the next one after
+    that says how many were left out.
+    """
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            peer = record.args[0] if isinstance(record.args, tuple) and record.args else "?"
-            record.msg, record.args = "Malformed request from %s: %s", (peer, type(error).__name__)
-            record.exc_info = record.exc_text = None
-        return True
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        #: By what a line is made from: when its minute began, and its lines since then.
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def info(self, line: str, *values: object) -> None:
+        """Write a line at level INFO, or count it."""
+        self._write(logging.INFO, line, values)
+
+    def warning(self, line: str, *values: object) -> None:
+        """Write a line at level WARNING, or count it."""
+        self._write(logging.WARNING, line, values)
+
+    def _write(self, level: int, line: str, values: tuple[object, ...]) -> None:
+        now = time.monotonic()
+        begun, count = self._kinds.get(line, (-MINUTE_S, 0))
+        left_out = 0
+        if now >= begun + MINUTE_S:
+            begun, left_out, count = now, max(0, count - LINES_PER_MINUTE), 0
+        self._kinds[line] = (begun, count + 1)
+        if count >= LINES_PER_MINUTE and not self._logger.isEnabledFor(logging.DEBUG):
+            return
+        if left_out:
+            line, values = f"{line} (and %s more before it)", (*values, left_out)
+        self._logger.log(level, line, *values)
+
+
+def tell_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task of ours could catch, as the event loop tells it. Without descriptors it is one
+    line, for the loop tries again by itself; anything else is a bug, with its traceback.
+    """
+    error = context.get("exception")
+    message = context.get("message", "unknown")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        _sparingly.warning("No descriptors are left: %s", message)
+    else:
+        logger.error("Event loop: %s", message, exc_info=error)
+
+
+_sparingly: Final = Sparingly(logger)
 
 
 class _StandardError(logging.StreamHandler[Any]):

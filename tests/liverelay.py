@@ -14,6 +14,7 @@ from server.app import create_app
 from server.clock import Clock
 from server.config import Config, DatabaseSettings, ServerSettings, SignSettings, TikTokSettings
 from server.store.users import User
+from server.web.edge import EdgeSite
 from server.web.keys import DATABASE, EVENT_LOG, LOG, PHONES, ROOMS, SESSIONS, TIKTOK, USERS
 from tests.phone import Phone
 from tests.tiktok import TikTok
@@ -39,7 +40,7 @@ class LiveRelay:
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
         self.app = create_app(config, clock)
-        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(self.app, shutdown_timeout=1.0)
         self._session: aiohttp.ClientSession | None = None
         self._phones: list[Phone] = []
         self.port = 0
@@ -59,7 +60,7 @@ class LiveRelay:
     async def start(self) -> None:
         """Open the port."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await EdgeSite(self._runner, "127.0.0.1", 0).start()
         self.port = self._runner.addresses[0][1]
         # Phones are many; the client's own limit of 100 would keep the rest waiting.
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))

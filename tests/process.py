@@ -66,9 +66,15 @@ async def run(
 
 
 class Server:
-    """A serving process. `async with Server(folder, env) as server`; stderr is in `server.err`."""
+    """A serving process. `async with Server(folder, env) as server`; stderr is in `server.err`.
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *arguments: str) -> None:
+    `descriptors` is the most that it may have open, 0 for what this process may.
+    """
+
+    def __init__(
+        self, folder: Path, env: Mapping[str, str], *arguments: str, descriptors: int = 0
+    ) -> None:
+        self._descriptors = descriptors
         self._folder = folder
         self._env = env
         self._arguments = arguments
@@ -77,8 +83,10 @@ class Server:
         self.url = ""
 
     async def __aenter__(self) -> Self:
+        limit = ("prlimit", f"--nofile={self._descriptors}", "--") if self._descriptors else ()
         with (self._folder / "stderr.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *limit,
                 sys.executable,
                 str(RUN),
                 *self._arguments,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterator
 
 import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.http_exceptions import BadStatusLine
-from aiohttp.test_utils import TestServer
 
+from server import logs
 from server.config import Config, ServerSettings, SignSettings
 from server.logs import LIBRARY_LEVELS, clean, quiet_library_loggers, register_secret, setup
 
@@ -204,16 +204,50 @@ def test_libraries_that_log_addresses_are_silent(
     assert lines(capsys) == []
 
 
-def test_a_malformed_request_is_one_line_without_its_text(
+def test_what_strangers_can_cause_is_written_sparingly(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup(Config())
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    sparingly = logs.Sparingly(logger)
+    for number in range(1000):
+        sparingly.info("Refused %s", number)
+    sparingly.warning("Of another kind")
+    assert [line.split(": ", 1)[1] for line in lines(capsys)] == [
+        *(f"Refused {number}" for number in range(5)),
+        "Of another kind",
+    ]
+    now = 60.0
+    sparingly.info("Refused %s", "again")
+    (line,) = lines(capsys)
+    assert line.endswith("Refused again (and 995 more before it)")
+
+
+def test_where_everything_is_asked_for_nothing_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setup(Config(server=ServerSettings(log_level="debug")))
+    sparingly = logs.Sparingly(logger)
+    for number in range(20):
+        sparingly.info("Refused %s", number)
+    assert len(lines(capsys)) == 20
+
+
+def test_descriptors_that_run_out_are_one_line_and_bugs_keep_their_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     setup(Config())
-    error = BadStatusLine(f"GET /x/{SECRET} HTTP/9")
-    logging.getLogger("aiohttp.server").error(
-        "Error handling request from %s", "10.0.0.9", exc_info=error
-    )
+    loop = asyncio.new_event_loop()
+    error = OSError(errno.EMFILE, "Too many open files")
+    logs.tell_loop_error(loop, {"message": "accept failed", "exception": error})
     (line,) = lines(capsys)
-    assert line.endswith("INFO: Malformed request from 10.0.0.9: BadStatusLine")
+    assert line.endswith("WARNING: No descriptors are left: accept failed")
+    logs.tell_loop_error(loop, {"message": "callback", "exception": ValueError("odd")})
+    written = lines(capsys)
+    loop.close()
+    assert written[0].endswith("ERROR: Event loop: callback")
+    assert written[-1].endswith("ValueError: odd")
 
 
 def test_debug_config_is_no_leak(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,30 +255,6 @@ def test_debug_config_is_no_leak(capsys: pytest.CaptureFixture[str]) -> None:
     setup(config)
     logger.warning("Settings: %s", msgspec.json.encode(config).decode())
     assert "euler-5678" not in capsys.readouterr().err
-
-
-async def test_a_request_that_is_no_http_is_one_line_without_its_text(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    setup(Config())
-    server = TestServer(web.Application())
-    await server.start_server()
-    for raw in (
-        b"GET /ws/SECRET\x01 HTTP/1.1\r\n\r\n",
-        b"GET /ws?token=SECRET HTTP/9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nAuthorization Bearer SECRET\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"SECRET" * 4000 + b"\r\n\r\n",
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(raw)
-        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
-        writer.close()
-        await writer.wait_closed()
-    await server.close()
-    written = capsys.readouterr().err
-    assert "SECRET" not in written
-    assert "Traceback" not in written
-    assert written.count("Malformed request from 127.0.0.1") == 4
 
 
 def test_configured_secrets_are_never_forgotten(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ class Attempts:
 
     def add(self, ip: str) -> bool:
         """Count one attempt before it is tried; False when there were too many already."""
-        key = _counted_as(ip)
+        key = counted_as(ip)
         self._addresses[key] = None
         self._addresses.move_to_end(key)
         if len(self._addresses) > self._max_addresses:
@@ -74,26 +74,26 @@ class Attempts:
 
     def exhausted(self, ip: str) -> bool:
         """Whether one more attempt would be refused."""
-        return not self._window.test(self._item, self._name, _counted_as(ip))
+        return not self._window.test(self._item, self._name, counted_as(ip))
 
     def clear(self, ip: str) -> None:
         """Forget what was counted: the attempt was a good one."""
-        key = _counted_as(ip)
+        key = counted_as(ip)
         self._addresses.pop(key, None)
         self._clear(key)
 
     def retry_after_s(self, ip: str) -> int:
         """Whole seconds until an attempt is let pass again, at least 1."""
-        reset_at, left = self._window.get_window_stats(self._item, self._name, _counted_as(ip))
+        reset_at, left = self._window.get_window_stats(self._item, self._name, counted_as(ip))
         return 1 if left else max(1, math.ceil(reset_at - time.time()))
 
     def _clear(self, key: str) -> None:
         self._storage.clear(self._item.key_for(self._name, key))
 
 
-def _counted_as(ip: str) -> str:
+def counted_as(ip: str) -> str:
     """One guesser's address: of IPv6 the /64, which a household has whole."""
-    address = _address(ip)
+    address = read_address(ip)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(address), 64), strict=False))
     return ip
@@ -128,14 +128,14 @@ class Auth:
 
         Further left a client writes what it likes.
         """
-        peer = _address(request.remote or "")
+        peer = read_address(request.remote or "")
         if peer is None:
             return request.remote or ""
         hops = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).split(",")
         for hop in reversed(hops[-MAX_HOPS:]):
             if not self._is_trusted(peer):
                 break
-            before = _address(_without_port(hop.strip()))
+            before = read_address(_without_port(hop.strip()))
             if before is None:
                 break
             peer = before
@@ -143,7 +143,7 @@ class Auth:
 
     def scheme(self, request: web.BaseRequest) -> str:
         """http or https, as the client sees it: a trusted proxy may have ended TLS."""
-        peer = _address(request.remote or "")
+        peer = read_address(request.remote or "")
         if peer is not None and self._is_trusted(peer):
             nearest = request.headers.get(hdrs.X_FORWARDED_PROTO, "").rpartition(",")[2].strip()
             if nearest in ("http", "https"):
@@ -154,7 +154,7 @@ class Auth:
         """Whether this machine itself asks, and not through a proxy on it."""
         if any(header in request.headers for header in FORWARDING_HEADERS):
             return False
-        address = _address(self.client_ip(request))
+        address = read_address(self.client_ip(request))
         return address is not None and address.is_loopback
 
     async def authenticate(self, request_ip: str, token: str) -> TokenOwner:
@@ -226,7 +226,7 @@ def _subprotocol_token(request: web.BaseRequest) -> str:
     return ""
 
 
-def _address(text: str) -> IPAddress | None:
+def read_address(text: str) -> IPAddress | None:
     """An address in its one spelling; IPv4 inside IPv6 is IPv4."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

@@ -17,7 +17,18 @@ from prometheus_client.registry import Collector
 
 from server.errors import StoreUnavailable
 from server.web.auth import bearer_token
-from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, GUARD, LAG, PHONES, ROOMS, TIKTOK
+from server.web.keys import (
+    AUTH,
+    CONFIG,
+    DATABASE,
+    EDGE,
+    EVENT_LOG,
+    GUARD,
+    LAG,
+    PHONES,
+    ROOMS,
+    TIKTOK,
+)
 
 #: A database that takes longer serves nobody.
 READY_TIMEOUT_S: Final = 3.0
@@ -34,6 +45,12 @@ GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] =
         "liverelay_event_log_dropped",
         "Entries that the disk refused for too long",
         lambda app: app[EVENT_LOG].dropped,
+    ),
+    ("liverelay_sockets", "Sockets of every kind", lambda app: app[EDGE].sockets),
+    (
+        "liverelay_malformed_requests",
+        "Requests that were no HTTP",
+        lambda app: app[EDGE].malformed,
     ),
     (
         "liverelay_bad_messages",
@@ -119,6 +136,12 @@ class _Relay(Collector):
         """The values now."""
         for name, text, read in GAUGES:
             yield GaugeMetricFamily(name, text, value=read(self._app))
+        refused = GaugeMetricFamily(
+            "liverelay_sockets_refused", "Sockets that were not served", labels=("why",)
+        )
+        for why, count in self._app[EDGE].refused.items():
+            refused.add_metric((why,), count)
+        yield refused
         yield from self._sign_budget()
 
     def _sign_budget(self) -> Iterator[GaugeMetricFamily]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # names for the type checker: importing them here would close
     from server.upstream.guard import Guard
     from server.upstream.tiktok import TikTok
     from server.web.auth import Auth
+    from server.web.edge import Edge
     from server.web.phones import Phones
     from server.web.status import Checks
 
@@ -37,4 +38,5 @@ GUARD: Final[web.AppKey[Guard]] = web.AppKey("guard")
 PHONES: Final[web.AppKey[Phones]] = web.AppKey("phones")
 TIKTOK: Final[web.AppKey[TikTok]] = web.AppKey("tiktok")
 AUTH: Final[web.AppKey[Auth]] = web.AppKey("auth")
+EDGE: Final[web.AppKey[Edge]] = web.AppKey("edge")
 CHECKS: Final[web.AppKey[Checks]] = web.AppKey("checks")

@@ -18,8 +18,9 @@ from jinja2 import Template, TemplateNotFound
 from server.errors import AppError, Internal
 from server.relay.notices import new_ref
 from server.web import problem
+from server.web.edge import tell_of_request
 from server.web.hosts import foreign_origin, is_our_host
-from server.web.keys import AUTH, CONFIG
+from server.web.keys import AUTH, CONFIG, EDGE
 from server.web.options import preferred_lang
 
 __all__ = ["MIDDLEWARES", "foreign_origin", "install", "route_template"]
@@ -66,6 +67,7 @@ def install(app: web.Application) -> None:
 async def access_line(request: web.Request, handler: Handler) -> web.StreamResponse:
     """One line a request, from the route's template: paths and queries may hold tokens."""
     begun = time.perf_counter()
+    tell_of_request(request)
     try:
         response = await handler(request)
     except web.HTTPException as redirect:
@@ -77,9 +79,11 @@ async def access_line(request: web.Request, handler: Handler) -> web.StreamRespo
 
 def _log_access(request: web.Request, status: int, begun: float) -> None:
     # Reading is traffic; what changes something or is refused may have to be explained later.
-    quiet = request.method in (hdrs.METH_GET, hdrs.METH_HEAD) and status < HTTPStatus.BAD_REQUEST
-    logger.log(
-        logging.DEBUG if quiet else logging.INFO,
+    refused = status >= HTTPStatus.BAD_REQUEST
+    quiet = request.method in (hdrs.METH_GET, hdrs.METH_HEAD) and not refused
+    refusals = request.app[EDGE].refusals
+    write = logger.debug if quiet else refusals.info if refused else logger.info
+    write(
         "%s %s %s %.0f ms %s",
         request.method,
         route_template(request),

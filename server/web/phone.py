@@ -22,6 +22,7 @@ from server.web.connection import (
     MAX_FRAME_BYTES,
     Connection,
 )
+from server.web.edge import tell_of_phone
 from server.web.hosts import foreign_origin
 from server.web.keys import AUTH, CONFIG, PHONES
 from server.web.options import preferred_lang, read_options
@@ -94,6 +95,7 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
         connection_id=connection_id,
     )
     phones.add(connection)
+    tell_of_phone(request)
     try:
         if phones.closing:
             connection.close_going_away()
