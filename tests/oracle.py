@@ -6,8 +6,10 @@ Reads what TikTokLiveProto parsed, and nothing of ours: every field of every eve
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from TikTokLiveProto.v3.webcast.model import message as model
 from TikTokLiveProto.v3.webcast.model.message import redenvelope
@@ -77,7 +79,33 @@ def _who(user: Any, identity: Any = None) -> dict[str, Any]:
 
 
 def _picture(image: Any) -> str:
-    return next((url for url in image.url_list if url.startswith("https://")), "") if image else ""
+    return next(filter(_is_theirs, image.url_list), "") if image else ""
+
+
+def _is_theirs(url: str) -> bool:
+    """Whether an address is one of TikTok's image hosts, read as a browser does."""
+    if (
+        len(url) > 2048
+        or not url.isascii()
+        or set(url) & set('"<>\\^`{|} ')
+        or not url.isprintable()
+    ):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    owner = parts.netloc.split(".")[-2:]
+    known = {"tiktokcdn", "tiktokcdn-us", "tiktokcdn-eu", "ibyteimg", "byteimg", "muscdn"}
+    labels = parts.netloc.split(".")
+    return (
+        url.startswith("https://")
+        and owner[-1:] == ["com"]
+        and owner[0] in known | {"ttwstatic", "tiktok"}
+        and len(labels) > 2
+        and all(re.fullmatch("[a-z0-9-]+", label) for label in labels)
+        and parts.path.startswith("/")
+    )
 
 
 def _chat(theirs: Any) -> object:

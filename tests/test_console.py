@@ -434,8 +434,13 @@ async def test_hostile_text_is_shown_and_never_run(
     assert "<img src=x" not in text
     (row,) = rows_of(text)
     assert "{user}" in row
-    # What turns the reading direction turns its own cell only.
-    assert re.search(r'<td class="text"><bdi>[^<]+</bdi></td>', raw_rows(text)[0])
+    # What turns the reading direction is seen, and turns nothing but itself.
+    (cell,) = re.findall(r'<td class="text"><bdi>(.+?)</bdi></td>', raw_rows(text)[0])
+    mark = '<span class="unseen" data-code="U+202E">\u202e</span>'
+    assert cell.count(mark) == 2
+    assert "<" not in cell.replace(mark, "")
+    (entry,) = [entry for entry in relay.event_log.recent(0) if entry.type == "chat"]
+    assert 'data-code="U+202E"' in await page(staff, f"{relay.url}/console/log/{entry.id}")
 
 
 async def test_what_was_typed_comes_back_as_text(

@@ -167,11 +167,45 @@ def test_numbers_fit_what_javascript_holds() -> None:
     assert (event.count, event.total) == (0, MAX_NUMBER)
 
 
-def test_only_https_pictures_are_passed_on() -> None:
-    event = decoded(frames.chat(Person("a", avatar="javascript:alert(1)"), "x"))
-    assert event.avatar == ""
-    event = decoded(frames.emote("a", "http://plain.example/e.png"))
-    assert event.picture == ""
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "http://p16.tiktokcdn.com/e.png",
+        "https://evil.example/e.png",
+        "https://tiktokcdn.com.evil.example/e.png",
+        "https://evil.example/p16.tiktokcdn.com/e.png",
+        "https://p16.tiktokcdn.com@evil.example/e.png",
+        "https://p16.tiktokcdn.com:8443/e.png",
+        "https://p16.eviltiktokcdn.com/e.png",
+        "https://P16.TIKTOKCDN.COM/e.png",
+        "https://p16.tiktokcdn.com",
+        'https://p16.tiktokcdn.com/"onerror=alert(1)',
+        "https://p16.tiktokcdn.com/<svg>",
+        "https://p16.tiktokcdn.com/a b",
+        "https://p16.tiktokcdn.com/\n",
+        "https://p16.tiktokcdn.com/\u202e",
+        "https://p16.tiktokcdn.com/" + "a" * 2048,
+        "//p16.tiktokcdn.com/e.png",
+        "data:image/svg+xml,<svg/>",
+    ],
+)
+def test_only_pictures_on_tiktok_s_own_hosts_are_passed_on(address: str) -> None:
+    assert decoded(frames.chat(Person("a", avatar=address), "x")).avatar == ""
+    assert decoded(frames.emote("a", address)).picture == ""
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://p16-sign-va.tiktokcdn.com/tos-maliva-avt-0068/a~c5_168x168.webp?x-expires=1&x-s=o%3D",
+        "https://p16-common-sign.tiktokcdn-us.com/tos/7~tplv-tiktokx-cropcenter:100:100.jpeg?dr=9640",
+        "https://p19-webcast.tiktokcdn-eu.com/e.png",
+        "https://p3-webcast-sign.ibyteimg.com/e.png",
+    ],
+)
+def test_pictures_of_every_region_are_passed_on(address: str) -> None:
+    assert decoded(frames.chat(Person("a", avatar=address), "x")).avatar == address
 
 
 def test_who_has_no_nickname_is_shown_by_username() -> None:

@@ -36,7 +36,9 @@ async def shown(
     text = await page(staff, f"{relay.url}/console/users/{user.user_id}", **query)
     body = text.split('<tbody id="rows">')[1].split("</tbody>")[0]
     rows = re.findall(r'data-type="(\w+)".*?class="text"><bdi>(.*?)</bdi>', body, re.DOTALL)
-    return [f"[{kind}] {html.unescape(said)}" for kind, said in reversed(rows)]
+    return [
+        f"[{kind}] {html.unescape(re.sub('<[^>]+>', '', said))}" for kind, said in reversed(rows)
+    ]
 
 
 def told(phone: Phone, lang: str = "ru") -> list[str]:

@@ -4,6 +4,7 @@ and data are elsewhere.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import aiohttp_jinja2
 import jinja2
 import msgspec
 from aiohttp import hdrs, web
+from markupsafe import Markup, escape
 
 from server.relay.notices import LANGS, Lang, Text, fill
 from server.web.assets import ASSETS, Assets
@@ -26,6 +28,11 @@ from server.web.options import preferred_lang
 ROOT: Final = Path(__file__).parents[2]
 TEMPLATES: Final = ROOT / "templates"
 STATIC: Final = ROOT / "static"
+#: What strangers write and nobody sees: controls, what turns the reading direction, spaces without
+#: width. Joiners stay: emoji and Persian are made with them. static/console/common.js has the same.
+INVISIBLE: Final = re.compile(
+    "([\x01-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff])"
+)
 SOURCE_PATH: Final = "/source.tar.gz"
 
 
@@ -58,6 +65,7 @@ def setup_templates(app: web.Application) -> None:
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters["clock"] = clock
+    environment.filters["marked"] = marked
     environment.filters["rfc3339"] = iso
     environment.filters["duration"] = duration
     config = app[CONFIG]
@@ -105,6 +113,19 @@ def clock(ts_ms: int) -> str:
 def iso(ts_ms: int) -> str:
     """A time as programs read it."""
     return datetime.fromtimestamp(ts_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def marked(foreign: str) -> Markup:
+    """A stranger's text in which what nobody sees is shown by its code point; it stays in the
+    text, for whoever copies that.
+    """
+    pieces = INVISIBLE.split(foreign)
+    for at in range(1, len(pieces), 2):
+        code = f"U+{ord(pieces[at]):04X}"
+        pieces[at] = Markup('<span class="unseen" data-code="{}">{}</span>').format(
+            code, pieces[at]
+        )
+    return Markup("").join(map(escape, pieces))
 
 
 def table(name: str, lang: Lang) -> dict[str, str]:

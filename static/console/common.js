@@ -8,6 +8,21 @@ export function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+// What strangers write and nobody sees, shown by its code point; server/web/render.py has the same.
+const INVISIBLE = /([\x01-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff])/;
+
+export function putMarked(place, text) {
+  const pieces = text.split(INVISIBLE).map((piece, at) => {
+    if (at % 2 === 0) return piece;
+    const span = document.createElement("span");
+    span.className = "unseen";
+    span.dataset.code = `U+${piece.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+    span.textContent = piece;
+    return span;
+  });
+  place.replaceChildren(...pieces);
+}
+
 // The server writes UTC, for it does not know where the reader is.
 export function clock(time) {
   const two = (number) => String(number).padStart(2, "0");

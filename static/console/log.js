@@ -1,6 +1,6 @@
 // Rows that come live: over a WebSocket, on top, and held back while somebody reads.
 
-import { clock, copy, data, fill, keys, markedRow } from "./common.js";
+import { clock, copy, data, fill, keys, markedRow, putMarked } from "./common.js";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
@@ -136,7 +136,7 @@ function element(row) {
   put(".code code", row.code);
   if (row.type === "error") lead(".code a", `/help/errors#${row.code}`);
   else tr.querySelector(".code a").replaceWith(tr.querySelector(".code code"));
-  put(".text bdi", row.text);
+  putMarked(tr.querySelector(".text bdi"), row.text);
   if (row.ref) {
     put(".ref", row.ref);
     lead(".ref-link", `/console/?ref=${row.ref}`);

@@ -185,6 +185,16 @@ async def test_hostile_text_in_every_field_is_shown_and_never_run(
         got = await phone.expect("chat")
         text = console.locator("#rows tr").first.locator(".text bdi")
         await expect(text).to_have_text(f"{got['user']}: {got['message']}", use_inner_text=False)
+    shown = [
+        await row.locator(".unseen").evaluate_all("all => all.map(one => one.dataset.code)")
+        for row in await console.locator("#rows tr").all()
+    ]
+    assert shown[:3] == [["U+FEFF", "U+200B"] * 2, ["U+202E", "U+202C"] * 2, []]
+    await console.reload()
+    assert shown == [
+        await row.locator(".unseen").evaluate_all("all => all.map(one => one.dataset.code)")
+        for row in await console.locator("#rows tr").all()
+    ]
     await relay.event_log.flush()
     ids = [entry.id for entry in relay.event_log.recent(0) if entry.type == "chat"]
     hostile = {"q": PAYLOADS[4], "creator": PAYLOADS[12], "user": PAYLOADS[1], "from": PAYLOADS[0]}
