@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean tiktok screenshots bench
+.PHONY: run test lint format clean tiktok screenshots bench drill
 
 run: $(VENV)/runtime
 	$(BIN)/python run.py
@@ -33,6 +33,10 @@ screenshots: $(VENV)/development
 # else, and needs Debian's packages gcc, nodejs and npm.
 bench: $(VENV)/bench
 	$(BIN)/python -m bench
+
+# What goes wrong on a real machine, at full length, with the figures; some fifteen minutes.
+drill: $(VENV)/development
+	LIVERELAY_DRILL=full LIVERELAY_MALFORMED=10000 $(BIN)/python -m pytest -q -s tests/test_drills.py tests/test_edge.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/peers/node_modules

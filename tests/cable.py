@@ -13,6 +13,7 @@ class Cable:
     def __init__(self, port: int) -> None:
         self._target = port
         self._server: asyncio.Server | None = None
+        self._held = False
         self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -48,6 +49,10 @@ class Cable:
         for end in self._ends:
             end.transport.abort()
 
+    def hold(self) -> None:
+        """Carry nothing any more, and tell neither end."""
+        self._held = True
+
     async def _plugged(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
@@ -56,21 +61,21 @@ class Cable:
             return
         self._ends |= {writer, there}
         ways = {
-            asyncio.create_task(_forward(reader, there)),
-            asyncio.create_task(_forward(there_reader, writer)),
+            asyncio.create_task(self._forward(reader, there)),
+            asyncio.create_task(self._forward(there_reader, writer)),
         }
         self._tasks |= ways
         await asyncio.wait(ways)
         self._ends -= {writer, there}
         self._tasks -= ways
 
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                if not self._held:
+                    writer.write(data)
+                    await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()

@@ -77,8 +77,6 @@ class Edge:
         #: Requests that were no HTTP.
         self.malformed = 0
         self._lines = Sparingly(logger)
-        #: Lines of requests that were refused: anyone can cause any number of them.
-        self.refusals = Sparingly(logger)
 
     def admit(self, protocol: EdgeProtocol, peer: str) -> bool:
         """A socket is accepted; False when it must not be served."""

@@ -16,11 +16,12 @@ from aiohttp.typedefs import Handler, Middleware
 from jinja2 import Template, TemplateNotFound
 
 from server.errors import AppError, Internal
+from server.logs import Sparingly
 from server.relay.notices import new_ref
 from server.web import problem
 from server.web.edge import tell_of_request
 from server.web.hosts import foreign_origin, is_our_host
-from server.web.keys import AUTH, CONFIG, EDGE
+from server.web.keys import AUTH, CONFIG
 from server.web.options import preferred_lang
 
 __all__ = ["MIDDLEWARES", "foreign_origin", "install", "route_template"]
@@ -50,12 +51,15 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
+#: Writes the access lines of refusals: anyone can be refused any number of times.
+_REFUSALS: Final[web.AppKey[Sparingly]] = web.AppKey("refusals")
 #: The response whose headers have gone out, after which an error has nowhere to be told.
 _SENT: Final[web.RequestKey[web.StreamResponse]] = web.RequestKey("sent")
 
 
 def install(app: web.Application) -> None:
     """Put everything here round `app`, the access line outermost."""
+    app[_REFUSALS] = Sparingly(logger)
     app.middlewares.extend(MIDDLEWARES)
     app.on_response_prepare.append(_add_headers)
 
@@ -81,8 +85,7 @@ def _log_access(request: web.Request, status: int, begun: float) -> None:
     # Reading is traffic; what changes something or is refused may have to be explained later.
     refused = status >= HTTPStatus.BAD_REQUEST
     quiet = request.method in (hdrs.METH_GET, hdrs.METH_HEAD) and not refused
-    refusals = request.app[EDGE].refusals
-    write = logger.debug if quiet else refusals.info if refused else logger.info
+    write = logger.debug if quiet else request.app[_REFUSALS].info if refused else logger.info
     write(
         "%s %s %s %.0f ms %s",
         request.method,
