@@ -56,6 +56,8 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
         raise StartupError(f"{path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise StartupError(f"{path}: is not valid TOML: {error}") from None
+    except RecursionError:
+        raise StartupError(f"{path}: is not valid TOML: lists within lists without end") from None
 
 
 def _convert_sections(raw: dict[str, Any], *, source: str) -> Config:
@@ -137,7 +139,7 @@ def _override(config: Config, section: str, key: str, text: str, *, source: str)
     if _is_table_or_list(hint):
         try:
             value = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             raise StartupError(
                 f"environment: {source} = {shown(text)}: expected {_expected(hint)}"
             ) from None

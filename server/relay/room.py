@@ -130,6 +130,11 @@ class Room:
         return list(self._members.values())
 
     @property
+    def occupied(self) -> bool:
+        """Somebody is here."""
+        return bool(self._members)
+
+    @property
     def empty(self) -> bool:
         """Nobody is here, and nobody is about to be."""
         return not self._members and self._expected == 0

@@ -119,7 +119,7 @@ class Rooms:
         if entry is None:
             entry = self._open(creator)
         elif entry.room.state in SIGNED:
-            if entry.room.members:
+            if entry.room.occupied:
                 self.saved.sharing += 1
             else:
                 self.saved.lingering += 1

@@ -14,6 +14,18 @@ _COLUMNS: Final = (
     "connection_id, user_id, phone, ip, platform, os, device, lang, types, combo, since_id, "
     "opened_at, closed_at, close_code, close_reason"
 )
+_INSERT_ROW: Final = (
+    f"INSERT INTO connections ({_COLUMNS}) SELECT {', '.join('?' * 15)} "
+    "WHERE EXISTS (SELECT 1 FROM users WHERE user_id = ?)"
+)
+_INSERT_STAY: Final = (
+    "INSERT INTO stays (connection_id, creator, state, began_at, from_id, live_from, to_id) "
+    "SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM connections WHERE connection_id = ?)"
+)
+_END_STAY: Final = "UPDATE stays SET to_id = ? WHERE connection_id = ? AND to_id = 0"
+_END_ROW: Final = (
+    "UPDATE connections SET closed_at = ?, close_code = ?, close_reason = ? WHERE connection_id = ?"
+)
 #: Ends of those that a crash left open.
 CRASHED: Final = "restart"
 #: Rows deleted in one transaction.
@@ -101,10 +113,11 @@ class ConnectionStore:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write changes in their order, in one transaction; those of a deleted user are dropped."""
+        statements = _folded(changes).statements()
 
         async def work(connection: aiosqlite.Connection) -> None:
-            for change in changes:
-                await connection.execute(*_statement(change))
+            for statement, values in statements:
+                await connection.executemany(statement, values)
 
         await self._writer.write(work)
 
@@ -175,31 +188,59 @@ def _connection(row: tuple[Any, ...]) -> ConnectionRow:
     return ConnectionRow(**dict(zip(ConnectionRow.__struct_fields__, row, strict=True)))
 
 
-def _statement(change: Change) -> tuple[str, tuple[Any, ...]]:
-    match change:
-        case ConnectionRow():
-            values = msgspec.structs.astuple(change)
-            marks = ", ".join("?" for _ in values)
-            return (
-                f"INSERT INTO connections ({_COLUMNS}) SELECT {marks} "
-                "WHERE EXISTS (SELECT 1 FROM users WHERE user_id = ?)",
-                (*values, change.user_id),
-            )
-        case Stay():
-            return (
-                "INSERT INTO stays (connection_id, creator, state, began_at, from_id, live_from, "
-                "to_id) SELECT ?, ?, ?, ?, ?, ?, ? "
-                "WHERE EXISTS (SELECT 1 FROM connections WHERE connection_id = ?)",
-                (*msgspec.structs.astuple(change), change.connection_id),
-            )
-        case Left(connection_id, to_id):
-            return (
-                "UPDATE stays SET to_id = ? WHERE connection_id = ? AND to_id = 0",
-                (to_id, connection_id),
-            )
-        case Closed():
-            return (
-                "UPDATE connections SET closed_at = ?, close_code = ?, close_reason = ? "
-                "WHERE connection_id = ?",
-                (change.closed_at, change.close_code, change.close_reason, change.connection_id),
-            )
+class _Folded:
+    """What many changes come to, so that each table is written to once: a crowd that connects at
+    once is thousands of rows.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, ConnectionRow] = {}
+        self.stays: dict[int, list[Stay]] = {}
+        #: Of stays and connections that were written before.
+        self.left: list[Left] = []
+        self.closed: list[Closed] = []
+
+    def add(self, change: Change) -> None:
+        """Take the next change."""
+        match change:
+            case ConnectionRow(connection_id=number):
+                self.rows[number] = change
+            case Stay(connection_id=number):
+                self.stays.setdefault(number, []).append(change)
+            case Left(number, to_id):
+                stays = self.stays.get(number)
+                if stays is None:
+                    self.left.append(change)
+                elif not stays[-1].to_id:
+                    stays[-1] = msgspec.structs.replace(stays[-1], to_id=to_id)
+            case Closed(number):
+                row = self.rows.get(number)
+                if row is None:
+                    self.closed.append(change)
+                else:
+                    ended = dict(zip(Closed._fields[1:], change[1:], strict=True))
+                    self.rows[number] = msgspec.structs.replace(row, **ended)
+
+    def statements(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """SQL and its many values. Stays that end come before those that begin."""
+        every = (
+            (_INSERT_ROW, [(*msgspec.structs.astuple(r), r.user_id) for r in self.rows.values()]),
+            (_END_STAY, [(to_id, number) for number, to_id in self.left]),
+            (
+                _INSERT_STAY,
+                [
+                    (*msgspec.structs.astuple(stay), number)
+                    for number, stays in self.stays.items()
+                    for stay in stays
+                ],
+            ),
+            (_END_ROW, [(*ended[1:], ended.connection_id) for ended in self.closed]),
+        )
+        return [(statement, values) for statement, values in every if values]
+
+
+def _folded(changes: Sequence[Change]) -> _Folded:
+    folded = _Folded()
+    for change in changes:
+        folded.add(change)
+    return folded

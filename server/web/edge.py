@@ -54,6 +54,8 @@ ACCEPTED_AT_ONCE: Final = 32
 #: Unacknowledged bytes this old end a connection (ms; Linux' TCP_USER_TIMEOUT). Longer than a
 #: phone has to answer a ping, so that it is the ping that decides where there is one.
 USER_TIMEOUT_MS: Final = 40_000
+#: Unsent bytes the kernel takes from us: more would hide how late a phone is.
+NOTSENT_LOWAT_BYTES: Final = 16_384
 
 
 class Edge:
@@ -175,7 +177,6 @@ class EdgeProtocol(web.RequestHandler):
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return
-        _tune(transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -244,6 +245,7 @@ class EdgeSite(web.BaseSite):
                 max_line_size=MAX_LINE_BYTES,
                 max_field_size=MAX_FIELD_BYTES,
                 max_headers=MAX_HEADERS,
+                tcp_keepalive=False,  # see _tune
             ),
             host,
             port,
@@ -253,6 +255,7 @@ class EdgeSite(web.BaseSite):
         )
         for listening in self._server.sockets:
             with listening.dup() as same:
+                _tune(same)
                 same.listen(LISTEN_BACKLOG)
 
 
@@ -268,10 +271,15 @@ def tell_of_phone(request: web.Request) -> None:
         request.app[EDGE].now_a_phone(request.protocol)
 
 
-def _tune(transport: asyncio.BaseTransport) -> None:
-    """A peer that has vanished, or reads nothing at all, does not hold a socket for a quarter of
-    an hour, the kernel's own patience.
+def _tune(listening: socket.socket) -> None:
+    """Options that every accepted socket inherits. A peer that has vanished, or reads nothing at
+    all, does not hold one for a quarter of an hour, the kernel's own patience; and the kernel does
+    not hide megabytes of lateness.
     """
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
+        ("TCP_NOTSENT_LOWAT", NOTSENT_LOWAT_BYTES),
+    ):
+        if hasattr(socket, name):  # Linux has both
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from server.config import Config
 
 #: What a Host header of ours can be made of; it is quoted in the Content-Security-Policy.
 HOST_HEADER: Final = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
+#: Phones of a day name few; strangers may name any.
+KEPT_HOSTS: Final = 256
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -66,6 +69,7 @@ def _authority(host: str, scheme: str) -> tuple[str, int | None] | None:
     return None if origin is None else origin[1:]
 
 
+@lru_cache(maxsize=KEPT_HOSTS)
 def _host_name(host: str) -> str | None:
     """The name in a Host header without its port, lower-cased; None when it is none."""
     if not HOST_HEADER.fullmatch(host):
@@ -74,6 +78,7 @@ def _host_name(host: str) -> str | None:
     return None if authority is None else authority[0].removesuffix(".")
 
 
+@lru_cache(maxsize=KEPT_HOSTS)
 def _is_ip(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

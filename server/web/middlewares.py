@@ -85,6 +85,8 @@ def _log_access(request: web.Request, status: int, begun: float) -> None:
     # Reading is traffic; what changes something or is refused may have to be explained later.
     refused = status >= HTTPStatus.BAD_REQUEST
     quiet = request.method in (hdrs.METH_GET, hdrs.METH_HEAD) and not refused
+    if quiet and not logger.isEnabledFor(logging.DEBUG):
+        return
     write = logger.debug if quiet else request.app[_REFUSALS].info if refused else logger.info
     write(
         "%s %s %s %.0f ms %s",

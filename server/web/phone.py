@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from typing import Final
 
 from aiohttp import web
 
@@ -29,9 +27,6 @@ from server.web.options import preferred_lang, read_options
 from server.web.phones import Phones
 
 logger = logging.getLogger(__name__)
-
-#: Unsent bytes the kernel takes from us: more would hide how late a phone is.
-NOTSENT_LOWAT_BYTES: Final = 16_384
 
 
 def add_routes(app: web.Application) -> None:
@@ -64,7 +59,6 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return ws
-    _tune_socket(transport)
     lang = options.lang or preferred_lang(request, config.server.language)
     if owner is not None:
         try:
@@ -139,10 +133,3 @@ async def _refuse(
             )
     except TimeoutError:
         transport.abort()
-
-
-def _tune_socket(transport: asyncio.Transport) -> None:
-    """Keep the kernel from hiding megabytes of lateness."""
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
