@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean tiktok screenshots bench drill
+.PHONY: run test lint format clean tiktok screenshots bench drill fuzz soak
 
 run: $(VENV)/runtime
 	$(BIN)/python run.py
@@ -37,6 +37,17 @@ bench: $(VENV)/bench
 # What goes wrong on a real machine, at full length, with the figures; some fifteen minutes.
 drill: $(VENV)/development
 	LIVERELAY_DRILL=full LIVERELAY_MALFORMED=10000 $(BIN)/python -m pytest -q -s tests/test_drills.py tests/test_edge.py
+
+# The parsers that meet strangers, with FUZZ inputs each: 429 headers, TikTok's frames, phones'
+# frames, usernames and addresses.
+FUZZ ?= 50000
+fuzz: $(VENV)/development
+	LIVERELAY_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q -m fuzz --timeout 0
+
+# Phones that come and go while everything fails in turn; then all must be as it was.
+MINUTES ?= 30
+soak: $(VENV)/development
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/peers/node_modules

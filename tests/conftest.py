@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from server.clock import Clock
 from server.lag import BLOCKED_S, LoopLag
@@ -21,7 +21,14 @@ from tests.tiktok import TikTok, frames
 settings.register_profile(
     "liverelay", deadline=None, derandomize=os.environ.get("CI") == "true", print_blob=True
 )
-settings.load_profile("liverelay")
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(os.environ.get("LIVERELAY_FUZZ", "0")) or 100,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("fuzz" if "LIVERELAY_FUZZ" in os.environ else "liverelay")
 
 Serve = Callable[..., Awaitable[LiveRelay]]
 

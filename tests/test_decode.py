@@ -252,6 +252,7 @@ OTHER_TEXTS = st.text(
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@pytest.mark.fuzz
 @given(st.sampled_from(range(len(SAMPLES))), st.data())
 def test_whatever_the_fields_hold_both_read_the_same(sample: int, data: st.DataObject) -> None:
     method = SAMPLES[sample].method
@@ -279,6 +280,7 @@ def test_whatever_the_fields_hold_both_read_the_same(sample: int, data: st.DataO
 
 
 @settings(max_examples=400)
+@pytest.mark.fuzz
 @given(
     st.sampled_from(SAMPLES),
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),
@@ -300,6 +302,7 @@ def test_damaged_messages_are_events_or_bad_payloads_and_nothing_else(
         msgspec.json.encode(received.event)
 
 
+@pytest.mark.fuzz
 @given(st.sampled_from([sent.method for sent in SAMPLES]), st.binary(max_size=300))
 @example("WebcastChatMessage", b"\x0a\x00")
 def test_arbitrary_bytes_are_events_or_bad_payloads_and_nothing_else(

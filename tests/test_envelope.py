@@ -82,6 +82,7 @@ def test_broken_compression_is_one_bad_frame(payload: bytes) -> None:
         list(parse_fetch_result(parse_push_frame(push_frame(payload, compression="gzip"))))
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
     try:
@@ -91,6 +92,7 @@ def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
     assert all(isinstance(m.payload, bytes) for result in results for m in result.messages)
 
 
+@pytest.mark.fuzz
 @given(st.integers(0, len(RESULT) - 1), st.integers(0, 255))
 def test_a_flipped_byte_costs_one_frame_at_most(place: int, value: int) -> None:
     data = bytearray(RESULT)

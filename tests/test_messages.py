@@ -95,6 +95,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.fuzz
 @given(st.text() | JSON.map(json.dumps))
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:

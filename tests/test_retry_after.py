@@ -120,6 +120,7 @@ def test_a_label_tells_whose_limit_it_is() -> None:
 NAMES = st.sampled_from(["Retry-After", "RateLimit-Reset", "X-RateLimit-Reset", "Date"])
 
 
+@pytest.mark.fuzz
 @given(st.lists(st.tuples(NAMES, st.text() | st.integers().map(str) | st.floats().map(str))))
 def test_whatever_the_headers_say_the_wait_is_within_bounds(
     headers: list[tuple[str, str]],
@@ -128,6 +129,7 @@ def test_whatever_the_headers_say_the_wait_is_within_bounds(
     assert wait is None or MIN_WAIT_S <= wait.seconds <= MAX_WAIT_S
 
 
+@pytest.mark.fuzz
 @given(st.binary())
 def test_no_body_breaks_the_label(body: bytes) -> None:
     assert read_label(body) is None

@@ -125,6 +125,7 @@ def test_a_long_list_of_lookalikes_is_cut() -> None:
     assert caught.value.subject == "«а», «е», «к», «о», «р», «с», «у», «х», …"
 
 
+@pytest.mark.fuzz
 @given(
     st.one_of(
         st.text(),

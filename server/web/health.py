@@ -46,6 +46,7 @@ GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] =
         "Entries that the disk refused for too long",
         lambda app: app[EVENT_LOG].dropped,
     ),
+    ("liverelay_tasks", "Tasks of the event loop", lambda _: len(asyncio.all_tasks())),
     ("liverelay_sockets", "Sockets of every kind", lambda app: app[EDGE].sockets),
     (
         "liverelay_malformed_requests",
