@@ -73,7 +73,7 @@ export async function copy(text) {
 export const keys = new Map();
 
 function typing(target) {
-  return target.closest("input, select, textarea, dialog") !== null;
+  return target.closest("input, select, textarea, dialog[open]") !== null;
 }
 
 document.addEventListener("keydown", (event) => {
