@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean tiktok screenshots bench drill fuzz soak
+.PHONY: run test lint format clean tiktok screenshots bench drill fuzz soak lock audit
 
 run: $(VENV)/runtime
 	$(BIN)/python run.py
@@ -49,8 +49,17 @@ MINUTES ?= 30
 soak: $(VENV)/development
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
+# Hashes for the packages that the requirement files pin.
+lock: $(VENV)-tools/installed
+	$(VENV)-tools/bin/python -m tools.lock
+
+# Known weaknesses of what we run on. Fails where it cannot be asked, too: silence is no all-clear.
+audit: $(VENV)-tools/installed
+	$(VENV)-tools/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.txt
+	$(VENV)-tools/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/peers/node_modules
+	rm -rf $(VENV) $(VENV)-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis bench/peers/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,4 +74,9 @@ $(VENV)/development: requirements.txt requirements-dev.txt | $(BIN)/python
 
 $(VENV)/bench: $(VENV)/development bench/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	@touch $@
+
+$(VENV)-tools/installed: tools/requirements.txt
+	$(PYTHON) -m venv $(VENV)-tools
+	$(VENV)-tools/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
 	@touch $@

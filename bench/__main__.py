@@ -1,4 +1,4 @@
-"""Run the benchmarks and write RESULTS.md.
+"""Run the benchmarks and write RESULTS.md, and what the README quotes of it.
 
     python -m bench [--rounds 3] [--only NAME ...]
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import broadcast, phones, rooms, signatures, start, upstream
-from bench.report import RESULTS, Findings
+from bench.report import RESULTS, Findings, write_quote
 from bench.tools import Tools, build
 
 Scenario = Callable[[Tools, Findings, int], None]
@@ -50,7 +50,8 @@ def main() -> int:
         print(findings.markdown())
     else:
         RESULTS.write_text(findings.markdown())
-        print(f"Written to {RESULTS}")
+        write_quote()
+        print(f"Written to {RESULTS} and the README")
     return 0 if findings.hold else 1
 
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
+README: Final = RESULTS.parents[1] / "README.md"
+#: What the README quotes stands between these lines.
+QUOTE_BEGINS: Final = "<!-- from bench/RESULTS.md, by make bench -->\n"
+QUOTE_ENDS: Final = "<!-- until here -->\n"
 HEAD: Final = ("what", "LiveRelay", "beside it", "found", "bar", "")
 
 
@@ -71,6 +75,21 @@ class Findings:
         for detail in self.details:
             parts += [f"## {detail.title}\n", _table(detail.head, detail.lines)]
         return "\n".join(parts)
+
+
+def quote(results: str) -> str:
+    """The part of a page of results that the README has: what, how much, and the bar."""
+    lines = results.split("\n\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    return _table(("what", "beside", "found", "bar"), [[r[0], r[2], r[3], r[4]] for r in rows[2:]])
+
+
+def write_quote() -> None:
+    """Put it into the README."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(QUOTE_BEGINS)
+    after = rest.partition(QUOTE_ENDS)[2]
+    quoted = quote(RESULTS.read_text(encoding="utf-8"))
+    README.write_text(f"{before}{QUOTE_BEGINS}{quoted}{QUOTE_ENDS}{after}", encoding="utf-8")
 
 
 def _times(ratio: float) -> str:

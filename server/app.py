@@ -226,7 +226,7 @@ async def _relay(app: web.Application) -> AsyncIterator[None]:
         await ended.load()
     except StoreUnavailable as error:
         raise StartupError(f"{config.database.path}: {error.detail}") from None
-    visits = Visits(app[LOG], config.rooms.linger_s)
+    visits = Visits(database.visits, config.rooms.linger_s)
     upstream = Upstream(app[TIKTOK], guard, ended)
     rooms = Rooms(config, upstream, app[EVENT_LOG], visits, cooldowns)
     app[GUARD] = guard

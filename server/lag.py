@@ -47,6 +47,12 @@ class LoopLag:
         """The most that the loop was late within the last minute."""
         return max(self._lags, default=0.0)
 
+    @property
+    def p999_s(self) -> float:
+        """How late the loop was in all but one of a thousand looks of the last minute."""
+        ordered = sorted(self._lags)
+        return ordered[int(len(ordered) * 0.999) - 1] if len(ordered) > 1 else self.worst_s
+
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + PERIOD_S
         self._handle = loop.call_at(self._due, self._look, loop)

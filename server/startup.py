@@ -36,7 +36,7 @@ _CONSOLE: Final = """\
 Support console (once, 10 minutes; password: {call} console set-password)
   {url}
 """
-_CONSOLE_BY_PASSWORD: Final = """\
+_CONSOLE_AGAIN: Final = """\
 Консоль поддержки, по паролю · Support console, by password
   {base}/console/
 """
@@ -80,7 +80,7 @@ async def print_links(
         if sys.stdout.isatty() and not local:
             parts.append(qr(url))
     if await sessions.has_password():
-        parts.append(_CONSOLE_BY_PASSWORD.format(base=base))
+        parts.append(_CONSOLE_AGAIN.format(base=base))
     else:
         url = console_login_url(base, await sessions.add_login_code())
         parts.append(_CONSOLE.format(url=url, call=call))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from server.clock import Clock
 from server.lag import BLOCKED_S, LoopLag
+from tests import canaries
 from tests.liverelay import LiveRelay, config_for
 from tests.tiktok import TikTok, frames
 
@@ -71,6 +72,13 @@ async def nothing_blocks_the_loop() -> AsyncIterator[None]:
     yield
     lag.stop()
     assert lag.longest_turn_s < BLOCKED_S, f"the loop was blocked for {lag.longest_turn_s:.3f} s"
+
+
+@pytest.fixture(autouse=True)
+def canaries_are_of_one_test() -> Iterator[None]:
+    """Forget the secrets of a test after it."""
+    yield
+    canaries.used.clear()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -16,6 +16,7 @@ from server.config import Config, DatabaseSettings, ServerSettings, SignSettings
 from server.store.users import User
 from server.web.edge import EdgeSite
 from server.web.keys import DATABASE, EVENT_LOG, LOG, PHONES, ROOMS, SESSIONS, TIKTOK, USERS
+from tests import canaries
 from tests.phone import Phone
 from tests.tiktok import TikTok
 
@@ -63,13 +64,14 @@ class LiveRelay:
         await EdgeSite(self._runner, "127.0.0.1", 0).start()
         self.port = self._runner.addresses[0][1]
         # Phones are many; the client's own limit of 100 would keep the rest waiting.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._session = canaries.watched_session(connector=aiohttp.TCPConnector(limit=0))
 
     async def stop(self) -> None:
         """Shut down as SIGTERM does."""
         await self._runner.cleanup()
         if self._session is not None:
             await self._session.close()
+        canaries.assert_none_in_database(Path(self.config.database.path))
 
     @property
     def url(self) -> str:
@@ -85,7 +87,7 @@ class LiveRelay:
     async def user(self, tiktok_username: str = "", name: str = "user") -> tuple[User, str]:
         """A new user and a token of theirs."""
         user = await self.users.create(name, tiktok_username)
-        return user, await self.users.add_token(user.user_id)
+        return user, canaries.note(await self.users.add_token(user.user_id))
 
     async def phone(self, token: str, path: str = "/ws", **query: Any) -> Phone:
         """Connect a phone with its token in the header."""

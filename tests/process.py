@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from tests import canaries
 from tests.tiktok import TikTok
 
 RUN: Final = Path(__file__).parents[1] / "run.py"
@@ -62,6 +63,8 @@ async def run(
         if process.returncode is None:
             process.kill()
             await process.wait()
+    canaries.note_printed(out.decode())
+    canaries.assert_none_in(err, "standard error")
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 
@@ -108,6 +111,9 @@ class Server:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.communicate()
+        canaries.note_printed(self.out)
+        canaries.assert_none_in(self.err, "standard error")
+        canaries.assert_none_in_database(self._folder / "liverelay.db")
 
     @property
     def process(self) -> asyncio.subprocess.Process:

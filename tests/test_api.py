@@ -387,8 +387,8 @@ async def test_a_rare_type_is_found_behind_any_number_of_visits(served: Api) -> 
     rare = json.dumps({"type": "chat", "message": "long ago"})
     await log.append([Entry(3, 3, "chat", "info", "anna", 0, "", "", "", rare)])
     for first in range(1, 2001, 5):
-        visit = await log.open_visit(served.user_id, "anna", first)
-        await log.close_visit(visit, first + 4)
+        visit = await served.database.visits.open(served.user_id, "anna", first)
+        await served.database.visits.close(visit, first + 4)
     _, page, _ = await served.call("GET", "/api/me/events?types=chat&limit=1")
     assert [frame["message"] for frame in page["events"]] == ["long ago"]
 

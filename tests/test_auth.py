@@ -182,7 +182,7 @@ async def test_more_than_twenty_bad_tokens_are_too_many_and_a_good_one_passes(
 
 
 def test_attempts_are_let_pass_up_to_the_limit_and_a_good_one_clears() -> None:
-    attempts = Attempts("test", 2)
+    attempts = Attempts("test", 2, 100)
     assert [attempts.add("1.2.3.4") for _ in range(3)] == [True, True, False]
     assert attempts.exhausted("1.2.3.4")
     attempts.clear("1.2.3.4")
@@ -190,15 +190,30 @@ def test_attempts_are_let_pass_up_to_the_limit_and_a_good_one_clears() -> None:
     assert attempts.retry_after_s("1.2.3.4") == 1
 
 
+def test_all_addresses_together_have_a_limit_too() -> None:
+    attempts = Attempts("test", 2, 5)
+    good = [attempts.add(f"1.2.3.{number}") for number in range(8)]
+    assert good == [True] * 5 + [False] * 3
+    assert attempts.exhausted("9.9.9.9")
+    assert 50 <= attempts.retry_after_s("9.9.9.9") <= 60
+
+
+def test_one_address_does_not_use_up_everybody_s_attempts() -> None:
+    attempts = Attempts("test", 2, 5)
+    for _ in range(100):
+        attempts.add("1.2.3.4")
+    assert attempts.add("5.6.7.8")
+
+
 def test_addresses_of_one_ipv6_household_count_together() -> None:
-    attempts = Attempts("test", 1)
+    attempts = Attempts("test", 1, 100)
     attempts.add("2001:db8:1:2::1")
     assert attempts.exhausted("2001:db8:1:2:ffff::9")
     assert not attempts.exhausted("2001:db8:1:3::1")
 
 
 def test_addresses_remembered_are_bounded() -> None:
-    attempts = Attempts("test", 1, max_addresses=2)
+    attempts = Attempts("test", 1, 100, max_addresses=2)
     for ip in ("1.1.1.1", "2.2.2.2", "3.3.3.3"):
         attempts.add(ip)
     assert [attempts.exhausted(ip) for ip in ("1.1.1.1", "2.2.2.2", "3.3.3.3")] == [

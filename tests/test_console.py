@@ -15,6 +15,7 @@ from yarl import URL
 
 from server.store.log import Entry
 from server.web.console.log import MAX_ROWS
+from tests import canaries
 from tests.conftest import Serve
 from tests.liverelay import LiveRelay
 from tests.phone import PATIENCE_S
@@ -34,7 +35,7 @@ async def staff(relay: LiveRelay) -> AsyncIterator[aiohttp.ClientSession]:
 
 def browser() -> aiohttp.ClientSession:
     """A browser that keeps cookies from an IP address too."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    return canaries.watched_session(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
 async def enter(relay: LiveRelay, session: aiohttp.ClientSession) -> None:
@@ -171,6 +172,20 @@ async def test_a_password_ends_every_link_and_every_session_at_once(
         assert answer.url.path == "/console/login"
     async with staff.post(url) as answer:
         assert answer.status == 404
+
+
+async def test_passwords_wait_in_a_short_queue_and_no_longer_one(relay: LiveRelay) -> None:
+    await relay.sessions.set_password(PASSWORD)
+    url = f"{relay.url}/console/login"
+
+    async def guess(session: aiohttp.ClientSession) -> int:
+        async with session.post(url, data={"password": "wrong"}) as answer:
+            assert (answer.status == 429) == (hdrs.RETRY_AFTER in answer.headers)
+            return answer.status
+
+    async with browser() as session:
+        statuses = await asyncio.gather(*(guess(session) for _ in range(5)))
+    assert sorted(statuses) == [403] * 4 + [429]
 
 
 async def test_five_wrong_passwords_a_minute_are_enough(relay: LiveRelay) -> None:

@@ -171,7 +171,7 @@ async def test_a_deleted_user_leaves_nothing_and_no_id_is_given_again(
     user = await database.users.create("x")
     token = await database.users.add_token(user.user_id)
     await database.users.add_pairing_code(user.user_id)
-    await database.log.open_visit(user.user_id, "anna", 1)
+    await database.visits.open(user.user_id, "anna", 1)
     await database.log.append([chat(1, user_id=user.user_id), chat(2)])
     assert await database.users.delete(user.user_id)
     assert not await database.users.delete(user.user_id)
@@ -244,9 +244,9 @@ async def test_visits_to_rows_that_are_gone_are_forgotten_and_open_ones_kept(
     user = await database.users.create("x")
     await database.log.append([chat(number) for number in range(1, 11)])
     for from_id, to_id in ((1, 3), (4, 7), (8, 0)):
-        visit = await database.log.open_visit(user.user_id, "anna", from_id)
+        visit = await database.visits.open(user.user_id, "anna", from_id)
         if to_id:
-            await database.log.close_visit(visit, to_id)
+            await database.visits.close(visit, to_id)
     await database.log.prune(keep_days=10**4, max_rows=5, now_ms=1)
     with sqlite3.connect(path) as other:
         left = other.execute("SELECT from_id FROM visits ORDER BY from_id").fetchall()
@@ -262,14 +262,15 @@ async def test_a_user_sees_own_rows_and_the_rooms_during_visits_only(
         [chat(number, creator="anna" if number % 2 else "boris") for number in range(1, 21)]
         + [chat(21, user_id=user.user_id), chat(22, user_id=other.user_id)]
     )
-    visit = await database.log.open_visit(user.user_id, "anna", 5)
-    await database.log.close_visit(visit, 9)
-    await database.log.open_visit(user.user_id, "boris", 18)
-    seen = await database.log.user_page(user.user_id, before=None, limit=100)
+    visit = await database.visits.open(user.user_id, "anna", 5)
+    await database.visits.close(visit, 9)
+    await database.visits.open(user.user_id, "boris", 18)
+    seen = await database.visits.page(user.user_id, before=None, limit=100)
     assert [entry.id for entry in seen] == [21, 20, 18, 9, 7, 5]
-    assert [
-        entry.id for entry in await database.log.user_page(user.user_id, before=18, limit=2)
-    ] == [9, 7]
+    assert [entry.id for entry in await database.visits.page(user.user_id, before=18, limit=2)] == [
+        9,
+        7,
+    ]
 
 
 async def test_a_row_that_is_there_stays_as_it_is(database: Database) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -82,7 +82,7 @@ class EventLog:
         """Write what is left, within the writer's own retry, and end."""
         self._closing = True
         try:
-            await self._flush()
+            await self.flush()
             await self._store.mark_clean()
         except StoreUnavailable:
             logger.error("Event log: %s entries could not be written", len(self._pending))
@@ -191,7 +191,7 @@ class EventLog:
 
         Raises StoreUnavailable when the disk cannot even be read.
         """
-        await self._try_flush()
+        await self.settle()
         stored = await self._store.tail(creator, limit=limit)
         last_id = stored[-1].id if stored else 0
         unwritten = [
@@ -200,24 +200,6 @@ class EventLog:
             if record.creator == creator and record.id > last_id and record.type in LIVE_EVENT_TYPES
         ]
         return [*stored, *unwritten][-limit:]
-
-    async def user_page(
-        self,
-        user_id: int,
-        *,
-        before: int | None,
-        limit: int,
-        types: Collection[str] = (),
-        left_at: Mapping[str, int] | None = None,
-    ) -> list[Entry]:
-        """See LogStore.user_page; the last moment is included unless the disk refuses it.
-
-        Raises StoreUnavailable when the disk cannot even be read.
-        """
-        await self._try_flush()
-        return await self._store.user_page(
-            user_id, before=before, limit=limit, types=types, left_at=left_at
-        )
 
     async def forget_user(self, user_id: int) -> None:
         """A user was deleted, by this process or another: what was told to them goes too.
@@ -262,11 +244,11 @@ class EventLog:
                 pass
             self._wake.clear()
             try:
-                await self._flush()
+                await self.flush()
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_S)
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         """Write what is pending. Raises StoreUnavailable, and says once that it begins and ends."""
         async with self._flushing:
             try:
@@ -280,14 +262,10 @@ class EventLog:
                 logger.warning("Event log is written again, %s entries were lost", self.dropped)
             self.writer_failing = False
 
-    async def flush(self) -> None:
-        """Write what is pending. Raises StoreUnavailable."""
-        await self._flush()
-
-    async def _try_flush(self) -> None:
-        """Flush before reading; what the disk has is better than nothing."""
+    async def settle(self) -> None:
+        """Flush before somebody reads; what the disk has is better than nothing."""
         with suppress(StoreUnavailable):
-            await self._flush()
+            await self.flush()
 
     def _entries(self, records: list[Record]) -> list[Entry]:
         return [record.entry(self._lang) for record in records]

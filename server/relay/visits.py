@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from server.errors import StoreUnavailable
-from server.store.log import LogStore
+from server.store.visits import VisitStore
 from server.tasks import TaskOwner
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class _Visit(msgspec.Struct):
 class Visits:
     """Open visits of every room."""
 
-    def __init__(self, store: LogStore, linger_s: float) -> None:
+    def __init__(self, store: VisitStore, linger_s: float) -> None:
         self._store = store
         self._linger_s = linger_s
         self._open: dict[_Key, _Visit] = {}
@@ -90,7 +90,7 @@ class Visits:
 
     async def _begin(self, key: _Key, from_id: int) -> int:
         try:
-            return await self._store.open_visit(key.user_id, key.creator, from_id)
+            return await self._store.open(key.user_id, key.creator, from_id)
         except StoreUnavailable as error:
             logger.warning("Visit of user_id=%s not recorded: %s", key.user_id, error.detail)
             return 0
@@ -100,6 +100,6 @@ class Visits:
         if not visit_id:
             return
         try:
-            await self._store.close_visit(visit_id, to_id)
+            await self._store.close(visit_id, to_id)
         except StoreUnavailable as error:
             logger.warning("End of a visit not recorded: %s", error.detail)

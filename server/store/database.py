@@ -22,6 +22,7 @@ from server.store.migrate import prepare
 from server.store.secretbox import SecretBox
 from server.store.sessions import Sessions
 from server.store.users import Users
+from server.store.visits import VisitStore
 
 #: Each has a connection of its own: one that waits for a lock or a slow query holds up no other.
 ROLES: Final = ("settings", "settings reader", "log writer", "log reader", "limits")
@@ -37,6 +38,7 @@ class Database:
         self.users = Users(settings, settings_reader, box)
         self.sessions = Sessions(settings, settings_reader)
         self.log = LogStore(writer, reader)
+        self.visits = VisitStore(writer, reader)
         self.errors = ErrorGroups(reader)
         self.connections = ConnectionStore(writer, reader)
         self.audit = AuditStore(settings, settings_reader)

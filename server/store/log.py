@@ -1,9 +1,9 @@
-"""The event log's tables: entries, ids, epochs, and which user was given what."""
+"""The event log's tables: entries, ids, epochs. Which user was given what is in visits.py."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final, Literal
 
 import aiosqlite
@@ -15,15 +15,14 @@ from server.store.logquery import EVERYTHING, LogQuery
 
 Level = Literal["info", "warning", "error"]
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "id, ts, type, level, creator, user_id, code, ref, text, frame, msg_id, connection_id"
 )
 #: The same where events_text is joined, which has a text too.
-_EVENT_COLUMNS: Final = ", ".join(f"events.{name.strip()}" for name in _COLUMNS.split(","))
-_MARKS: Final = ", ".join("?" for _ in _COLUMNS.split(","))
+_EVENT_COLUMNS: Final = ", ".join(f"events.{name.strip()}" for name in COLUMNS.split(","))
+_MARKS: Final = ", ".join("?" for _ in COLUMNS.split(","))
 #: Rows deleted in one transaction, and read in one go by an export: the lock is never held long.
 CHUNK_ROWS: Final = 1000
-CHUNK_VISITS: Final = 200
 #: SQLite's largest integer.
 MAX_ID: Final = (1 << 63) - 1
 EPOCH_BYTES: Final = 9
@@ -69,7 +68,7 @@ class LogStore:
 
         async def work(connection: aiosqlite.Connection) -> None:
             await connection.executemany(
-                f"INSERT OR IGNORE INTO events ({_COLUMNS}) VALUES ({_MARKS})",
+                f"INSERT OR IGNORE INTO events ({COLUMNS}) VALUES ({_MARKS})",
                 rows,
             )
 
@@ -177,37 +176,6 @@ class LogStore:
         row = await self._reader.row("SELECT value FROM meta WHERE key = 'pruned_id'")
         return int(row[0]) if row else 0
 
-    # ---- visits
-
-    async def open_visit(self, user_id: int, creator: str, from_id: int) -> int:
-        """A user's phone is given a room's log from `from_id` on; returns the visit's id.
-
-        0 when the user has been deleted meanwhile.
-        """
-
-        async def work(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(
-                "INSERT INTO visits (user_id, creator, from_id) "
-                "SELECT user_id, ?, ? FROM users WHERE user_id = ?",
-                (creator, from_id, user_id),
-            )
-            return cursor.lastrowid or 0 if cursor.rowcount else 0
-
-        return await self._writer.write(work)
-
-    async def close_visit(self, visit_id: int, to_id: int) -> None:
-        """The visit ends; one that saw nothing is forgotten."""
-
-        async def work(connection: aiosqlite.Connection) -> None:
-            await connection.execute(
-                "DELETE FROM visits WHERE visit_id = ? AND from_id > ?", (visit_id, to_id)
-            )
-            await connection.execute(
-                "UPDATE visits SET to_id = ? WHERE visit_id = ?", (to_id, visit_id)
-            )
-
-        await self._writer.write(work)
-
     # ---- reading
 
     async def get(self, entry_id: int) -> Entry | None:
@@ -259,41 +227,6 @@ class LogStore:
         )
         return [Entry(*row) for row in rows]
 
-    async def user_page(
-        self,
-        user_id: int,
-        *,
-        before: int | None,
-        limit: int,
-        types: Collection[str] = (),
-        left_at: Mapping[str, int] | None = None,
-    ) -> list[Entry]:
-        """What a user was given: own rows, and the rooms' rows during the visits, newest first.
-
-        `left_at` has, by creator, where visits end that are still open here.
-        """
-        top = before if before is not None else MAX_ID
-        kind_values = tuple(types)
-        extra = f" AND type IN ({', '.join('?' for _ in kind_values)})" if kind_values else ""
-        found = {
-            entry.id: entry
-            for entry in await self._select(
-                "user_id = ? AND id < ?" + extra, [user_id, top, *kind_values], limit
-            )
-        }
-        async for creator, from_id, to_id in self._visits(user_id, top):
-            page = sorted(found, reverse=True)[:limit]
-            until = min(top - 1, to_id or (left_at or {}).get(creator, top - 1))
-            if len(page) == limit and until < page[-1]:
-                continue
-            for entry in await self._select(
-                "creator = ? AND user_id = 0 AND id BETWEEN ? AND ?" + extra,
-                [creator, from_id, until, *kind_values],
-                limit,
-            ):
-                found[entry.id] = entry
-        return sorted(found.values(), key=lambda entry: entry.id, reverse=True)[:limit]
-
     async def of_phone(
         self,
         user_id: int,
@@ -313,8 +246,8 @@ class LogStore:
         own = "user_id = ? AND ts >= ? AND (? = 0 OR ts <= ?) AND id < ?"
         room = f"creator IN ({marks}) AND user_id = 0 AND id >= ? AND id < ?"
         rows = await self._reader.rows(
-            f"SELECT * FROM (SELECT {_COLUMNS} FROM events WHERE {own} ORDER BY id DESC LIMIT ?) "
-            f"UNION ALL SELECT * FROM (SELECT {_COLUMNS} FROM events WHERE {room} "
+            f"SELECT * FROM (SELECT {COLUMNS} FROM events WHERE {own} ORDER BY id DESC LIMIT ?) "
+            f"UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM events WHERE {room} "
             "ORDER BY id DESC LIMIT ?) ORDER BY id DESC LIMIT ?",
             (
                 *(user_id, since_ms, until_ms, until_ms, top, limit),
@@ -323,22 +256,6 @@ class LogStore:
             ),
         )
         return [Entry(*row) for row in rows]
-
-    async def _visits(self, user_id: int, top: int) -> AsyncIterator[tuple[str, int, int]]:
-        """A user's visits from before an id, the latest first, read in chunks."""
-        before = MAX_ID
-        while True:
-            rows = await self._reader.rows(
-                "SELECT creator, from_id, to_id, visit_id FROM visits "
-                "WHERE user_id = ? AND from_id < ? AND visit_id < ? "
-                f"ORDER BY visit_id DESC LIMIT {CHUNK_VISITS}",
-                (user_id, top, before),
-            )
-            for creator, from_id, to_id, _ in rows:
-                yield creator, from_id, to_id
-            if len(rows) < CHUNK_VISITS:
-                return
-            before = rows[-1][3]
 
     async def export(self, query: LogQuery = EVERYTHING) -> AsyncIterator[Entry]:
         """Every entry that matches, oldest first, read in chunks."""
@@ -353,7 +270,7 @@ class LogStore:
 
     async def _select(self, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
         rows = await self._reader.rows(
-            f"SELECT {_COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
+            f"SELECT {COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
             (*values, limit),
         )
         return [Entry(*row) for row in rows]

@@ -14,11 +14,17 @@ from server.store import codes
 from server.store.codes import CodeUnknown, CodeUsed
 from server.store.link import Link
 
-__all__ = ["CodeUnknown", "CodeUsed", "Sessions"]
+__all__ = ["CodeUnknown", "CodeUsed", "HashingBusy", "Sessions"]
 
 SESSION_LIFE_S: Final = 12 * 3600
 #: Longer passwords are refused, not hashed.
 MAX_PASSWORD: Final = 1024
+#: Passwords that wait to be checked, and the one that is.
+MAX_QUEUED: Final = 4
+
+
+class HashingBusy(Exception):
+    """Too many passwords are being checked; ask again in a second."""
 
 
 class Sessions:
@@ -30,6 +36,7 @@ class Sessions:
         self._hasher = PasswordHasher()
         # Argon2 takes 64 MiB and tens of milliseconds on purpose: one at a time is enough.
         self._hashing = asyncio.Lock()
+        self._queued = 0
 
     async def has_password(self) -> bool:
         """Whether a password is set; without one, each start prints a login link."""
@@ -52,12 +59,18 @@ class Sessions:
         await self._link.write(work)
 
     async def check_password(self, password: str) -> bool:
-        """Whether this is the password."""
+        """Whether this is the password. Raises HashingBusy."""
         hashed = await self._password_hash()
         if not hashed or len(password) > MAX_PASSWORD:
             return False
-        async with self._hashing:
-            return await asyncio.to_thread(self._matches, hashed, password)
+        if self._queued >= MAX_QUEUED:
+            raise HashingBusy
+        self._queued += 1
+        try:
+            async with self._hashing:
+                return await asyncio.to_thread(self._matches, hashed, password)
+        finally:
+            self._queued -= 1
 
     async def add_login_code(self) -> str:
         """A code that opens the console once within ten minutes."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, Protocol
 
@@ -45,6 +46,8 @@ CLOSE_TIMEOUT_S: Final = 1.0
 #: What TikTok may ask for as heartbeat interval; the library obeys any value, 0 included.
 PING_INTERVAL_S: Final = (1.0, 60.0)
 HTTP_TIMEOUT_S: Final = 5.0
+#: Names the sign server that may be given a session, which is a whole account.
+SESSION_CONSENT: Final = "WHITELIST_AUTHENTICATED_SESSION_ID_HOST"
 
 #: In the address of a socket that the sign server keeps itself, for when it cannot sign.
 FALLBACK_SOCKET: Final = "ws-fallback"
@@ -207,9 +210,16 @@ class RelayClient(TikTokLiveClient):  # type: ignore[misc]
 
 
 def use_addresses(config: Config) -> None:
-    """Point the library at the configured TikTok; it keeps its addresses in one global."""
+    """Point the library at the configured TikTok; it keeps its addresses in one global.
+
+    It hands a session to the sign server only when told so by name, in the environment. Whoever
+    sets tiktok.session_id says so: that is what config.toml asks for.
+    """
     WebDefaults.tiktok_app_url = config.tiktok.app_url.rstrip("/")
     WebDefaults.tiktok_webcast_url = config.tiktok.webcast_url.rstrip("/")
+    WebDefaults.tiktok_sign_url = config.sign.url.rstrip("/")
+    if config.tiktok.session_id:
+        os.environ[SESSION_CONSENT] = WebDefaults.tiktok_sign_url.partition("://")[2]
 
 
 def web_arguments(config: Config, attempt: Attempt, *, key: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from server.store.users import CodeUnknown, CodeUsed, TokenOwner, User
 from server.usernames import normalise
 from server.web.auth import bearer_token
 from server.web.body import read_json
-from server.web.keys import AUTH, CONFIG, EVENT_LOG, PHONES, ROOMS, USERS, VISITS
+from server.web.keys import AUTH, CONFIG, DATABASE, EVENT_LOG, PHONES, ROOMS, USERS, VISITS
 from server.web.options import preferred_lang
 from server.web.problem import BadParameter, CodeNotFound, CodeSpent, TooManyRequests
 
@@ -193,7 +193,8 @@ async def events(request: web.Request) -> web.Response:
     types = _types(request)
     if types is not None and not types:  # only unknown names: nothing has those
         return _json(Events(events=[], next_before=None))
-    rows = await request.app[EVENT_LOG].user_page(
+    await request.app[EVENT_LOG].settle()
+    rows = await request.app[DATABASE].visits.page(
         owner.user_id,
         before=before,
         limit=limit + 1,

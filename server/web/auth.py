@@ -29,6 +29,11 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 BAD_TOKENS_PER_MINUTE: Final = 20
 BAD_CODES_PER_MINUTE: Final = 5
 BAD_PASSWORDS_PER_MINUTE: Final = 5
+#: The same of all addresses together, which somebody with many of them has. What is right is let
+#: pass all the same where it can be told before it is counted: a good token always is.
+BAD_TOKENS_OF_ALL: Final = 3000
+BAD_CODES_OF_ALL: Final = 300
+BAD_PASSWORDS_OF_ALL: Final = 60
 #: Addresses remembered per counter; the longest silent one is forgotten first.
 MAX_ADDRESSES: Final = 10_000
 #: Token owners remembered, and for how long should a forget() have been missed.
@@ -48,16 +53,21 @@ FORWARDING_HEADERS: Final = (
     hdrs.VIA,
 )
 SUBPROTOCOL: Final = "liverelay.v1"
-TOKEN_SUBPROTOCOL: Final = "token."
+TOKEN_SUBPROTOCOL: Final = "token."  # noqa: S105  what a token stands behind
 
 
 class Attempts:
-    """Bad attempts of each address within the last minute, `per_minute` of which are let pass."""
+    """Bad attempts within the last minute, `per_minute` of each address and `of_all` of which are
+    let pass.
+    """
 
-    def __init__(self, name: str, per_minute: int, *, max_addresses: int = MAX_ADDRESSES) -> None:
+    def __init__(
+        self, name: str, per_minute: int, of_all: int, *, max_addresses: int = MAX_ADDRESSES
+    ) -> None:
         self._name = name
         self._max_addresses = max_addresses
         self._item = RateLimitItemPerMinute(per_minute)
+        self._of_all = RateLimitItemPerMinute(of_all)
         self._storage = MemoryStorage()
         self._window = MovingWindowRateLimiter(self._storage)
         # limits keeps an address's empty list for ever: ours bounds how many there are.
@@ -70,11 +80,17 @@ class Attempts:
         self._addresses.move_to_end(key)
         if len(self._addresses) > self._max_addresses:
             self._clear(self._addresses.popitem(last=False)[0])
-        return self._window.hit(self._item, self._name, key)
+        # One address that has had its share does not use up everybody's.
+        return self._window.hit(self._item, self._name, key) and self._window.hit(
+            self._of_all, self._name
+        )
 
     def exhausted(self, ip: str) -> bool:
         """Whether one more attempt would be refused."""
-        return not self._window.test(self._item, self._name, counted_as(ip))
+        return not (
+            self._window.test(self._item, self._name, counted_as(ip))
+            and self._window.test(self._of_all, self._name)
+        )
 
     def clear(self, ip: str) -> None:
         """Forget what was counted: the attempt was a good one."""
@@ -84,8 +100,10 @@ class Attempts:
 
     def retry_after_s(self, ip: str) -> int:
         """Whole seconds until an attempt is let pass again, at least 1."""
-        reset_at, left = self._window.get_window_stats(self._item, self._name, counted_as(ip))
-        return 1 if left else max(1, math.ceil(reset_at - time.time()))
+        own = self._window.get_window_stats(self._item, self._name, counted_as(ip))
+        every = self._window.get_window_stats(self._of_all, self._name)
+        waits = [reset_at - time.time() for reset_at, left in (own, every) if not left]
+        return max(1, math.ceil(max(waits, default=0)))
 
     def _clear(self, key: str) -> None:
         self._storage.clear(self._item.key_for(self._name, key))
@@ -119,9 +137,11 @@ class Auth:
         self._owners: OrderedDict[bytes, tuple[TokenOwner, float]] = OrderedDict()
         self._forgotten = 0
         # One more is recorded, so that "more than" can be told from "as many as".
-        self._bad_tokens = Attempts("token", BAD_TOKENS_PER_MINUTE + 1)
-        self.pairing_attempts = Attempts("pairing", BAD_CODES_PER_MINUTE)
-        self.password_attempts = Attempts("password", BAD_PASSWORDS_PER_MINUTE)
+        self._bad_tokens = Attempts("token", BAD_TOKENS_PER_MINUTE + 1, BAD_TOKENS_OF_ALL)
+        self.pairing_attempts = Attempts("pairing", BAD_CODES_PER_MINUTE, BAD_CODES_OF_ALL)
+        self.password_attempts = Attempts(
+            "password", BAD_PASSWORDS_PER_MINUTE, BAD_PASSWORDS_OF_ALL
+        )
 
     def client_ip(self, request: web.BaseRequest) -> str:
         """Who asks: the peer, or behind trusted proxies the right-most hop that is not one.

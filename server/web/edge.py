@@ -15,7 +15,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -174,8 +174,7 @@ class EdgeProtocol(web.RequestHandler):
         self.address = counted_as(host)
         self._served = self._edge.admit(self, host)
         if not self._served:
-            assert isinstance(transport, asyncio.Transport)
-            transport.abort()
+            cast("asyncio.Transport", transport).abort()
             return
         super().connection_made(transport)
 
@@ -232,8 +231,7 @@ class EdgeSite(web.BaseSite):
     async def start(self) -> None:
         """Open the port. Raises OSError."""
         await super().start()
-        server = self._runner.server
-        assert server is not None, "BaseSite has looked"
+        server = cast("web.Server", self._runner.server)  # BaseSite has looked
         host, port = self._address
         self._server = await asyncio.get_running_loop().create_server(
             lambda: EdgeProtocol(

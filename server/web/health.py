@@ -40,6 +40,11 @@ GAUGES: Final[tuple[tuple[str, str, Callable[[web.Application], float]], ...]] =
         "The most that the event loop was late within the last minute",
         lambda app: app[LAG].worst_s,
     ),
+    (
+        "liverelay_loop_lag_p999_seconds",
+        "How late the event loop was in all but one of a thousand looks of the last minute",
+        lambda app: app[LAG].p999_s,
+    ),
     ("liverelay_rooms", "Creators at the moment", lambda app: len(app[ROOMS])),
     (
         "liverelay_event_log_dropped",

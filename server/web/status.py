@@ -7,7 +7,7 @@ wants to know. Neither question costs a signature.
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 from aiohttp import web
@@ -60,12 +60,12 @@ class Checks:
     async def latest(self) -> Check:
         """How things stand, or stood a short while ago."""
         age_s = self._clock.mono() - self._last_at
-        if self._looking is None and (self._last is None or age_s >= FRESH_S):
-            self._looking = self._tasks.start(self._look(), name="look")
-        if self._last is not None and (self._looking is None or age_s < STALE_S):
-            return self._last
-        assert self._looking is not None
-        return await asyncio.shield(self._looking)
+        looking = self._looking
+        if looking is None and (self._last is None or age_s >= FRESH_S):
+            looking = self._looking = self._tasks.start(self._look(), name="look")
+        if looking is None or (self._last is not None and age_s < STALE_S):
+            return cast("Check", self._last)
+        return await asyncio.shield(looking)
 
     def limited_until(self) -> float:
         """Until when new lives cannot be connected to without an own key; 0: they can."""

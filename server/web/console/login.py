@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from server.store.sessions import CodeUnknown, CodeUsed
+from server.store.sessions import CodeUnknown, CodeUsed, HashingBusy
 from server.web.console import audit
 from server.web.console.forms import read_form
 from server.web.console.session import (
@@ -52,7 +52,11 @@ async def log_in(request: web.Request) -> web.Response:
     # Counted before it is tried, or a burst would be let through whole.
     if not auth.password_attempts.add(ip):
         return await _too_many(request, ip)
-    if not await request.app[SESSIONS].check_password(password):
+    try:
+        right = await request.app[SESSIONS].check_password(password)
+    except HashingBusy:
+        return await _too_many(request, ip)
+    if not right:
         problem = text(page_lang(request), "login.wrong")
         return await _form(request, problem=problem, status=HTTPStatus.FORBIDDEN)
     auth.password_attempts.clear(ip)
