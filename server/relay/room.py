@@ -13,13 +13,11 @@ from typing import Final
 import msgspec
 
 from server.config import Config
-from server.events import BattleStep, Control, GiftStep, LiveEvent, Received
+from server.events import LiveEvent, Received
 from server.relay import messages, replay
-from server.relay.battles import Battles
-from server.relay.combos import Combos, Counted
-from server.relay.dedupe import SeenMessages
 from server.relay.eventlog import EventLog
 from server.relay.fanout import Fanout
+from server.relay.intake import Intake
 from server.relay.messages import Gap, State, Status
 from server.relay.notices import LANGS, Lang, Notice, rfc3339, state_text
 from server.relay.outbox import Outbox
@@ -31,8 +29,6 @@ from server.relay.tally import Tally
 from server.relay.visits import Visits
 from server.upstream.guard import Ask
 
-#: The type of entries that hold a gift.
-GIFT: Final = "gift"
 #: States in which the phone's creator is on the air.
 CONNECTED: Final[frozenset[State]] = frozenset({"live", "paused"})
 
@@ -108,10 +104,7 @@ class Room:
         )
         self._fanout = Fanout(self._ring, config.limits)
         self._members: dict[Outbox, Member] = {}
-        self._combos = Combos(config.rooms.combo_idle_s)
-        self._battles = Battles()
-        self._combo_timer: asyncio.TimerHandle | None = None
-        self._seen = SeenMessages()
+        self._intake = Intake(self, config.rooms.combo_idle_s)
         self._tally: Tally | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._expected = 0
@@ -229,25 +222,8 @@ class Room:
     # ---- what happens in the live
 
     def receive(self, received: Sequence[Received]) -> None:
-        """Take what one frame of TikTok's held. History only feeds the check for duplicates."""
-        now = time.monotonic()
-        for item in received:
-            if not self._seen.add(item.msg_id) or item.history:
-                continue
-            event = item.event
-            if isinstance(event, GiftStep):
-                counted = self._combos.step(self._for_guests(event), now)
-                self._publish_gifts(counted, item.msg_id)
-            elif isinstance(event, BattleStep):
-                self.publish(self._battles.step(event), msg_id=item.msg_id)
-            elif isinstance(event, Control):
-                if event.change == "paused":
-                    self.set_state("paused")
-                elif event.change == "resumed":
-                    self.set_state("live")
-            else:
-                self.publish(event, msg_id=item.msg_id)
-        self._watch_combos()
+        """Take what one frame of TikTok's held."""
+        self._intake.take(received)
 
     def publish(self, event: LiveEvent, *, msg_id: int = 0, step_only: bool = False) -> None:
         """Number an event, encode it once, and let everybody have it. `msg_id` is TikTok's."""
@@ -269,7 +245,7 @@ class Room:
         if state == "live" and self._tally is None:
             self._tally = Tally(time.monotonic())
         if state == "ended":
-            self._publish_gifts(self._combos.finish_all())
+            self._intake.finish()
         self.retry_at = retry_at
         if state == self.state and self._ring.last_id:
             return
@@ -310,29 +286,6 @@ class Room:
             summary=self._tally.summary(time.monotonic()) if ended and self._tally else None,
         )
 
-    def _for_guests(self, step: GiftStep) -> GiftStep:
-        """`to` names a guest; TikTok fills it for the creator too when there are guests."""
-        if step.to and step.to.lower() == self.creator:
-            return msgspec.structs.replace(step, to="")
-        return step
-
-    def _publish_gifts(self, counted: list[Counted], msg_id: int = 0) -> None:
-        for gift, step_only in counted:
-            self.publish(gift, msg_id=msg_id, step_only=step_only)
-
-    def _watch_combos(self) -> None:
-        """Finish idle combos on time, whether or not anything else comes."""
-        due = self._combos.next_expiry()
-        if due is None or self._combo_timer is not None or self.closed:
-            return
-        delay = max(0.0, due - time.monotonic())
-        self._combo_timer = self._loop.call_later(delay, self._expire_combos)
-
-    def _expire_combos(self) -> None:
-        self._combo_timer = None
-        self._publish_gifts(self._combos.expire(time.monotonic()))
-        self._watch_combos()
-
     # ---- life
 
     async def load(self) -> None:
@@ -340,10 +293,7 @@ class Room:
         self.epoch = await self._log.epoch(self.creator)
         backlog = self._config.rooms.backlog
         entries, self._unlogged = await replay.refill(self._ring, self._log, self.creator, backlog)
-        for entry in entries:
-            self._seen.add(entry.msg_id)
-            if entry.type == GIFT:
-                self._combos.recall(messages.read_gift(entry.frame))
+        self._intake.recall(entries)
 
     def report(self) -> RoomReport:
         """The room now."""
@@ -393,10 +343,10 @@ class Room:
     def close(self) -> None:
         """Stop every timer and give the memory back."""
         self.closed = True
-        for timer in (self._linger_timer, self._combo_timer):
-            if timer is not None:
-                timer.cancel()
-        self._linger_timer = self._combo_timer = None
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        self._intake.close()
         self._visits.room_closed(self.creator, self._ring.last_id)
         self._fanout.close()
         self._members.clear()
