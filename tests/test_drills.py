@@ -292,7 +292,7 @@ async def test_strangers_in_crowds_keep_no_phone_out(
             await asyncio.sleep(0.05)
         out, _ = await ended
         assert attacker.returncode == 0
-        assert visits > 20
+        assert visits > 10
         await told_lag(http, server.url)
         await witness.finish()
         witness.check_whole()

@@ -23,7 +23,7 @@ from tests.process import Server, environment, run
 from tests.tiktok import TikTok, frames
 
 #: Longer than the edge's own time-outs.
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 Stranger = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

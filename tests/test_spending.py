@@ -142,7 +142,8 @@ async def test_after_a_429_nothing_is_asked_before_its_time_and_then_one_by_one(
         assert abs(error["retry_after"] - (at - clock.wall())) <= 1
         return at - clock.wall()
 
-    assert wait <= await told(relay, tokens[0]) <= wait + 2
+    # A time of day is in whole seconds, and some pass until it is read.
+    assert wait - 1 <= await told(relay, tokens[0]) <= wait + 2
     for jump in (-90_000, 90_000, 0):
         clock.jump(jump)
         for token in tokens:
