@@ -31,6 +31,8 @@ BATCH_INTERVAL_S: Final = 0.25
 #: Entries kept for a console page that opens, and waiting for a disk that refuses.
 RECENT_ENTRIES: Final = 2000
 PENDING_ENTRIES: Final = 20_000
+#: Who reads waits so long for the last moment to be written.
+SETTLE_S: Final = 1.0
 RETRY_S: Final = 1.0
 #: Ids reserved at once. A block lasts for hours of a disk that refuses, at any rate of events; past
 #: its end a crash could make ids come again.
@@ -263,9 +265,12 @@ class EventLog:
             self.writer_failing = False
 
     async def settle(self) -> None:
-        """Flush before somebody reads; what the disk has is better than nothing."""
-        with suppress(StoreUnavailable):
-            await self.flush()
+        """Flush before somebody reads; what the disk has is better than nothing, and soon better
+        than all of it late.
+        """
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self.flush()
 
     def _entries(self, records: list[Record]) -> list[Entry]:
         return [record.entry(self._lang) for record in records]

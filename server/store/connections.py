@@ -14,13 +14,15 @@ _COLUMNS: Final = (
     "connection_id, user_id, phone, ip, platform, os, device, lang, types, combo, since_id, "
     "opened_at, closed_at, close_code, close_reason"
 )
+# A disk that was too slow may have written all of this already: the second time does nothing.
 _INSERT_ROW: Final = (
-    f"INSERT INTO connections ({_COLUMNS}) SELECT {', '.join('?' * 15)} "
+    f"INSERT OR IGNORE INTO connections ({_COLUMNS}) SELECT {', '.join('?' * 15)} "
     "WHERE EXISTS (SELECT 1 FROM users WHERE user_id = ?)"
 )
 _INSERT_STAY: Final = (
     "INSERT INTO stays (connection_id, creator, state, began_at, from_id, live_from, to_id) "
-    "SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM connections WHERE connection_id = ?)"
+    "SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM connections WHERE connection_id = ?) "
+    "AND NOT EXISTS (SELECT 1 FROM stays WHERE (connection_id, began_at, from_id) = (?, ?, ?))"
 )
 _END_STAY: Final = "UPDATE stays SET to_id = ? WHERE connection_id = ? AND to_id = 0"
 _END_ROW: Final = (
@@ -229,7 +231,7 @@ class _Folded:
             (
                 _INSERT_STAY,
                 [
-                    (*msgspec.structs.astuple(stay), number)
+                    (*msgspec.structs.astuple(stay), number, number, stay.began_at, stay.from_id)
                     for number, stays in self.stays.items()
                     for stay in stays
                 ],

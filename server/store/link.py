@@ -7,10 +7,11 @@ would commit the half: so a transaction runs shielded, and ends by itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 
@@ -18,11 +19,21 @@ from server.errors import StoreUnavailable
 from server.store.migrate import BUSY_TIMEOUT_S
 from server.tasks import TaskOwner
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+#: A disk that takes longer counts as one that refuses. What was begun may still be committed when
+#: it comes round: whoever writes again must be able to.
+WRITE_TIMEOUT_S: Final = BUSY_TIMEOUT_S + 0.5
+READ_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 2.0
 
 
 class Link:
-    """An aiosqlite connection. Every method raises StoreUnavailable when SQLite refuses."""
+    """An aiosqlite connection. Every method raises StoreUnavailable when SQLite refuses, and when
+    the disk does not answer: SQLite itself waits for that without end.
+    """
 
     def __init__(self, connection: aiosqlite.Connection, role: str) -> None:
         self._connection = connection
@@ -45,14 +56,22 @@ class Link:
         return cls(connection, role)
 
     async def close(self) -> None:
-        """Let the transactions end, then close."""
-        await self._tasks.drained()
-        await self._connection.close()
+        """Let the transactions end, then close; a disk that hangs is left to the end of the
+        process.
+        """
+        await self._tasks.drained(CLOSE_TIMEOUT_S)
+        closing = self._tasks.start(self._connection.close(), name="close")
+        _, hanging = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+        if hanging:
+            logger.error("The database does not answer; it is left as it is")
 
     async def rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         try:
-            return [tuple(row) for row in await self._connection.execute_fetchall(sql, values)]
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return [tuple(row) for row in await self._connection.execute_fetchall(sql, values)]
+        except TimeoutError:
+            raise _too_slow(READ_TIMEOUT_S) from None
         except (sqlite3.Error, ValueError) as error:  # ValueError: the connection is closed
             raise _translated(error) from None
 
@@ -69,7 +88,10 @@ class Link:
     ) -> T:
         """Run `work` as one transaction; `durable` waits until the disk has it."""
         task = self._tasks.start(self._transaction(work, durable=durable), name="transaction")
-        outcome = await asyncio.shield(task)
+        done, _ = await asyncio.wait({task}, timeout=WRITE_TIMEOUT_S)
+        if not done:
+            raise _too_slow(WRITE_TIMEOUT_S)
+        outcome = task.result()
         if isinstance(outcome, _Failed):
             raise outcome.error
         return outcome
@@ -124,6 +146,10 @@ class _Failed:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+
+def _too_slow(limit_s: float) -> StoreUnavailable:
+    return StoreUnavailable(f"the disk takes longer than {limit_s:g} s")
 
 
 def _translated(error: Exception) -> StoreUnavailable:

@@ -17,7 +17,7 @@ from server.errors import StartupError
 #: "LRly": the file belongs to LiveRelay (PRAGMA application_id).
 APPLICATION_ID: Final = 0x4C526C79
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-BUSY_TIMEOUT_S: Final = 5.0
+BUSY_TIMEOUT_S: Final = 4.0
 #: Larger files are not read whole at start; SQLite meets damage when it reads there.
 QUICK_CHECK_BYTES: Final = 64 << 20
 

@@ -135,7 +135,7 @@ async def _written(request: web.Request) -> None:
     """What is known shall be on the page; while the disk refuses there is less."""
     try:
         await request.app[PHONES].recorder.flush()
-        await request.app[EVENT_LOG].flush()
+        await request.app[EVENT_LOG].settle()
     except StoreUnavailable:
         return
 
