@@ -353,11 +353,11 @@ async def test_a_phone_is_disconnected_and_another_one_revoked_by_hand(
 
 async def test_every_page_and_change_is_for_staff_alone(relay: LiveRelay) -> None:
     user, _ = await relay.user("anna")
-    names = {"id": "1", "creator": "anna", "user_id": str(user.user_id)}
+    names = {"id": "1", "creator": "anna", "user_id": str(user.user_id), "name": "012abc"}
     async with browser() as stranger:
         for template in (*PAGES, *CHANGES):
             path = re.sub(r"\{action:(\w+)[^}]*\}", r"\1", template)
-            path = re.sub(r"\{(\w+)\}", lambda found: names[found[1]], path)
+            path = re.sub(r"\{(\w+)(?::[^/]*)?\}", lambda found: names[found[1]], path)
             changes = template in CHANGES
             call = stranger.post if changes else stranger.get
             async with call(f"{relay.url}{path}", allow_redirects=False) as answer:
@@ -375,6 +375,29 @@ async def test_another_sites_page_changes_nothing(
     async with staff.post(path, data={"sure": str(user.user_id)}, headers=headers) as answer:
         assert answer.status == 403
     assert await relay.users.get(user.user_id) is not None
+
+
+async def test_a_session_that_was_left_open_is_ended_with_its_pages(
+    relay: LiveRelay, staff: aiohttp.ClientSession
+) -> None:
+    async with browser() as left_open:
+        await enter(relay, left_open)
+        async with left_open.ws_connect(f"{relay.url}/console/live") as live:
+            text = html.unescape(await page(staff, f"{relay.url}/console/audit", lang="en"))
+            names = re.findall(r"/console/sessions/([0-9a-f]{6})/end", text)
+            assert len(names) == 1
+            assert "this browser" in text
+            _, _, said = await post(relay, staff, f"/console/sessions/{names[0]}/end")
+            assert "Сеанс завершён" in said
+            assert (await live.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert live.close_code == 1008
+        async with left_open.get(f"{relay.url}/console/") as answer:
+            assert answer.url.path == "/console/login"
+    _, _, said = await post(relay, staff, f"/console/sessions/{names[0]}/end")
+    assert "Такого сеанса уже нет." in said
+    text = await page(staff, f"{relay.url}/console/audit", lang="en")
+    assert "/console/sessions/" not in text
+    assert "ended a session" in text
 
 
 async def test_every_look_and_change_is_in_the_audit_log(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiosqlite
 from argon2 import PasswordHasher
@@ -14,13 +14,30 @@ from server.store import codes
 from server.store.codes import CodeUnknown, CodeUsed
 from server.store.link import Link
 
-__all__ = ["CodeUnknown", "CodeUsed", "HashingBusy", "Sessions"]
+__all__ = ["CodeUnknown", "CodeUsed", "HashingBusy", "OpenSession", "Sessions", "session_name"]
 
 SESSION_LIFE_S: Final = 12 * 3600
 #: Longer passwords are refused, not hashed.
 MAX_PASSWORD: Final = 1024
 #: Passwords that wait to be checked, and the one that is.
 MAX_QUEUED: Final = 4
+
+
+#: Of a session's hash this many bytes name it, in hexadecimal.
+NAME_BYTES: Final = 3
+
+
+class OpenSession(NamedTuple):
+    """A session that has not ended; times in ms."""
+
+    name: str
+    opened_at: int
+    expires_at: int
+
+
+def session_name(token: str) -> str:
+    """How a session is called where its token must not be."""
+    return codes.token_hash(token)[:NAME_BYTES].hex()
 
 
 class HashingBusy(Exception):
@@ -110,6 +127,32 @@ class Sessions:
             )
 
         await self._link.write(work)
+
+    async def open_ones(self) -> list[OpenSession]:
+        """Every session that has not ended, the latest first."""
+        rows = await self._reader.rows(
+            "SELECT token_hash, expires_at FROM console_sessions WHERE expires_at > ? "
+            "ORDER BY expires_at DESC",
+            (int(time.time()),),
+        )
+        return [
+            OpenSession(
+                token_hash[:NAME_BYTES].hex(), (until - SESSION_LIFE_S) * 1000, until * 1000
+            )
+            for token_hash, until in rows
+        ]
+
+    async def end(self, name: str) -> bool:
+        """End the session of that name; False when there is none."""
+
+        async def work(connection: aiosqlite.Connection) -> bool:
+            cursor = await connection.execute(
+                "DELETE FROM console_sessions WHERE substr(token_hash, 1, ?) = ?",
+                (NAME_BYTES, bytes.fromhex(name)),
+            )
+            return cursor.rowcount > 0
+
+        return await self._link.write(work)
 
     async def _password_hash(self) -> str:
         row = await self._reader.row("SELECT value FROM meta WHERE key = 'password'")

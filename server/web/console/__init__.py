@@ -27,6 +27,7 @@ PAGES: Final = {
 CHANGES: Final = {
     "/console/logout": login.log_out,
     "/console/rooms/{creator}/{action:reconnect|close}": rooms.change,
+    "/console/sessions/{name:[0-9a-f]{6}}/end": audit.end_session,
     "/console/users": users.add,
     "/console/users/{user_id}/pair": user.pair,
     "/console/users/{user_id}/{action:username|disconnect|revoke|delete}": users.change,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import deque
@@ -14,10 +13,12 @@ from aiohttp import web
 
 from server.errors import StoreUnavailable
 from server.store.audit import AuditEntry
+from server.store.sessions import session_name
 from server.tasks import TaskOwner
 from server.web.console.filters import whole_number
-from server.web.console.session import session_token
-from server.web.keys import AUTH, DATABASE
+from server.web.console.forms import see_other
+from server.web.console.session import LIVE_SOCKETS, session_token
+from server.web.keys import AUTH, DATABASE, SESSIONS
 from server.web.render import link, render
 
 logger = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ PAGE_ROWS: Final = 100
 #: Entries that wait for a disk that refuses; then the oldest are lost, and said in the log.
 MAX_WAITING: Final = 1000
 MAX_SUBJECT: Final = 300
-#: Of a session's hash this much names it.
-STAFF_CHARS: Final = 6
 
 
 class Audit:
@@ -85,10 +84,9 @@ def record(request: web.Request, action: str, subject: str = "", *, token: str =
     `action` is a key of the table [audit] of strings.toml; `token` the session's where the request
     does not have it yet.
     """
-    hashed = hashlib.sha256((token or session_token(request)).encode()).hexdigest()
     entry = AuditEntry(
         ts=int(time.time() * 1000),
-        staff=hashed[:STAFF_CHARS],
+        staff=session_name(token or session_token(request)),
         ip=request.app[AUTH].client_ip(request),
         action=action,
         subject=subject[:MAX_SUBJECT],
@@ -103,4 +101,20 @@ async def show(request: web.Request) -> web.Response:
     rows = await request.app[DATABASE].audit.page(before=before, limit=PAGE_ROWS + 1)
     shown, more = rows[:PAGE_ROWS], len(rows) > PAGE_ROWS
     older = link("/console/audit", before=shown[-1].audit_id) if more else ""
-    return render(request, "console/audit.html", rows=shown, older_url=older)
+    return render(
+        request,
+        "console/audit.html",
+        rows=shown,
+        older_url=older,
+        sessions=await request.app[SESSIONS].open_ones(),
+        own=session_name(session_token(request)),
+    )
+
+
+async def end_session(request: web.Request) -> web.Response:
+    """`POST /console/sessions/{name}/end`: somebody else's, or one's own that was left open."""
+    name, sessions = request.match_info["name"], request.app[SESSIONS]
+    record(request, "session_ended", name)
+    done = await sessions.end(name)
+    await request.app[LIVE_SOCKETS].check(sessions)
+    return see_other(request, "/console/audit", said="session_ended" if done else "session_gone")
