@@ -17,7 +17,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,17 @@ async def watched(
         yield witness
 
 
+@asynccontextmanager
+async def relaying(
+    tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
+) -> AsyncIterator[tuple[Server, Witness]]:
+    """A server, and a witness of a live on it."""
+    creator = tiktok.creator("masha", live=True)
+    token = await token_of(tmp_path, "masha")
+    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+        yield server, witness
+
+
 async def metric(http: aiohttp.ClientSession, url: str, name: str) -> float:
     async with http.get(f"{url}/metrics") as answer:
         found = re.search(rf"^{name} (\S+)$", await answer.text(), re.MULTILINE)
@@ -148,6 +159,7 @@ async def test_killed_again_and_again_it_keeps_what_it_acknowledged(
             changes += 1
 
     witnesses: list[Witness] = []
+    watching = AsyncExitStack()
     slowest = 0.0
     for _ in range(50 if FULL else 5):
         spent = tiktok.sign.spent()
@@ -160,7 +172,8 @@ async def test_killed_again_and_again_it_keeps_what_it_acknowledged(
             for witness in witnesses:
                 witness.url = server.url
             for creator, token in zip(creators[len(witnesses) :], tokens, strict=False):
-                witnesses.append(await Witness(http, creator, token, server.url).__aenter__())
+                witness = Witness(http, creator, token, server.url)
+                witnesses.append(await watching.enter_async_context(witness))
             await asyncio.gather(*(witness.hears() for witness in witnesses))
             changing = asyncio.create_task(change_settings(server.url))
             await asyncio.sleep(chance.uniform(0.05, 0.5))
@@ -170,8 +183,8 @@ async def test_killed_again_and_again_it_keeps_what_it_acknowledged(
                 await changing
         assert tiktok.sign.spent() - spent <= len(creators)
         assert rows(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+    await watching.aclose()
     for witness in witnesses:
-        await witness.__aexit__(None, None, None)
         witness.check()
     assert changes > 5
     assert "Traceback" not in server.err
@@ -181,9 +194,7 @@ async def test_killed_again_and_again_it_keeps_what_it_acknowledged(
 async def test_a_full_disk_loses_no_event_and_the_log_resumes(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
-    creator = tiktok.creator("masha", live=True)
-    token = await token_of(tmp_path, "masha")
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         pid = server.process.pid
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         # A file may not be longer than this, and all are: every write is refused.
@@ -209,9 +220,7 @@ async def test_a_full_disk_loses_no_event_and_the_log_resumes(
 async def test_a_frozen_process_that_is_resumed_has_lost_nothing(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
-    creator = tiktok.creator("masha", live=True)
-    token = await token_of(tmp_path, "masha")
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         for _ in range(10 if FULL else 2):
             server.process.send_signal(signal.SIGSTOP)
             await asyncio.sleep(1.5)
@@ -268,11 +277,9 @@ def _bomb_and_flood() -> tuple[bytes, list[bytes]]:
 async def test_strangers_in_crowds_keep_no_phone_out(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
-    creator = tiktok.creator("masha", live=True)
-    token = await token_of(tmp_path, "masha")
     rude, good = await token_of(tmp_path, "masha"), await token_of(tmp_path, "masha")
     counts = (500, 1000, 1_000_000) if FULL else (100, 200, 20_000)
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         attacker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.attacker", server.url, rude, *map(str, counts)),
             cwd=Path(__file__).parents[1],
@@ -328,10 +335,10 @@ async def test_thousands_of_idle_phones_cost_little_and_rooms_stay_live(
     count = 10_000 if FULL else 1000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 30_000)), hard))
-    creator, quiet = (tiktok.creator(name, live=True) for name in ("masha", "quiet"))
-    token, idle = await token_of(tmp_path, "masha"), await token_of(tmp_path, "quiet")
+    quiet = tiktok.creator("quiet", live=True)
+    idle = await token_of(tmp_path, "quiet")
     phones: list[socket.socket] = []
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         port = int(server.url.rsplit(":", 1)[1])
         phones.append(await idle_phone(port, idle))  # its room is open
         before = rss_kib(server)
@@ -389,9 +396,7 @@ async def test_a_stop_in_any_phase_is_a_clean_one(
 async def test_a_database_that_is_deleted_under_it_costs_no_event(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
-    creator = tiktok.creator("masha", live=True)
-    token = await token_of(tmp_path, "masha")
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         for suffix in ("", "-wal", "-shm"):
             os.unlink(f"{tmp_path}/liverelay.db{suffix}")
         await witness.hears(100)
@@ -408,9 +413,7 @@ async def test_a_database_that_is_deleted_under_it_costs_no_event(
 async def test_a_database_that_is_broken_under_it_costs_no_event(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
-    creator = tiktok.creator("masha", live=True)
-    token = await token_of(tmp_path, "masha")
-    async with Server(tmp_path, env) as server, watched(server, http, creator, token) as witness:
+    async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         noise = random.Random(3).randbytes(1 << 20)
         for name in ("liverelay.db", "liverelay.db-wal"):
             with (tmp_path / name).open("r+b") as file:
