@@ -324,15 +324,13 @@ class Room:
         for member in self.members:
             users.setdefault(member.user_id, []).append(member)
         for user_id, members in sorted(users.items()):
-            if len({member.lang for member in members}) == 1:
-                self._log.add_notice(notice, user_id=user_id, lang=members[0].lang)
-                continue
-            for member in members:
+            mixed = len({member.lang for member in members}) > 1
+            for member in members if mixed else members[:1]:
                 self._log.add_notice(
                     notice,
                     user_id=user_id,
                     lang=member.lang,
-                    connection_id=member.connection_id,
+                    connection_id=member.connection_id if mixed else 0,
                 )
         if not users:
             self._log.add_notice(notice, user_id=0, lang=self._config.server.language)

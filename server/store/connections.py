@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import aiosqlite
@@ -14,9 +14,10 @@ _COLUMNS: Final = (
     "connection_id, user_id, phone, ip, platform, os, device, lang, types, combo, since_id, "
     "opened_at, closed_at, close_code, close_reason"
 )
+_MARKS: Final = ", ".join("?" for _ in _COLUMNS.split(","))
 # A disk that was too slow may have written all of this already: the second time does nothing.
 _INSERT_ROW: Final = (
-    f"INSERT OR IGNORE INTO connections ({_COLUMNS}) SELECT {', '.join('?' * 15)} "
+    f"INSERT OR IGNORE INTO connections ({_COLUMNS}) SELECT {_MARKS} "
     "WHERE EXISTS (SELECT 1 FROM users WHERE user_id = ?)"
 )
 _INSERT_STAY: Final = (
@@ -115,7 +116,7 @@ class ConnectionStore:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """Write changes in their order, in one transaction; those of a deleted user are dropped."""
-        statements = _folded(changes).statements()
+        statements = _Folded(changes).statements()
 
         async def work(connection: aiosqlite.Connection) -> None:
             for statement, values in statements:
@@ -195,54 +196,48 @@ class _Folded:
     once is thousands of rows.
     """
 
-    def __init__(self) -> None:
-        self.rows: dict[int, ConnectionRow] = {}
-        self.stays: dict[int, list[Stay]] = {}
-        #: Of stays and connections that were written before.
-        self.left: list[Left] = []
-        self.closed: list[Closed] = []
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._rows: dict[int, ConnectionRow] = {}
+        self._stays: dict[int, list[Stay]] = {}
+        # Of stays and connections that were written before.
+        self._left: list[Left] = []
+        self._closed: list[Closed] = []
+        for change in changes:
+            self._add(change)
 
-    def add(self, change: Change) -> None:
-        """Take the next change."""
+    def _add(self, change: Change) -> None:
         match change:
             case ConnectionRow(connection_id=number):
-                self.rows[number] = change
+                self._rows[number] = change
             case Stay(connection_id=number):
-                self.stays.setdefault(number, []).append(change)
+                self._stays.setdefault(number, []).append(change)
             case Left(number, to_id):
-                stays = self.stays.get(number)
+                stays = self._stays.get(number)
                 if stays is None:
-                    self.left.append(change)
+                    self._left.append(change)
                 elif not stays[-1].to_id:
                     stays[-1] = msgspec.structs.replace(stays[-1], to_id=to_id)
             case Closed(number):
-                row = self.rows.get(number)
+                row = self._rows.get(number)
                 if row is None:
-                    self.closed.append(change)
+                    self._closed.append(change)
                 else:
                     ended = dict(zip(Closed._fields[1:], change[1:], strict=True))
-                    self.rows[number] = msgspec.structs.replace(row, **ended)
+                    self._rows[number] = msgspec.structs.replace(row, **ended)
 
     def statements(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
         """SQL and its many values. Stays that end come before those that begin."""
         every = (
-            (_INSERT_ROW, [(*msgspec.structs.astuple(r), r.user_id) for r in self.rows.values()]),
-            (_END_STAY, [(to_id, number) for number, to_id in self.left]),
+            (_INSERT_ROW, [(*msgspec.structs.astuple(r), r.user_id) for r in self._rows.values()]),
+            (_END_STAY, [(to_id, number) for number, to_id in self._left]),
             (
                 _INSERT_STAY,
                 [
                     (*msgspec.structs.astuple(stay), number, number, stay.began_at, stay.from_id)
-                    for number, stays in self.stays.items()
+                    for number, stays in self._stays.items()
                     for stay in stays
                 ],
             ),
-            (_END_ROW, [(*ended[1:], ended.connection_id) for ended in self.closed]),
+            (_END_ROW, [(*ended[1:], ended.connection_id) for ended in self._closed]),
         )
         return [(statement, values) for statement, values in every if values]
-
-
-def _folded(changes: Sequence[Change]) -> _Folded:
-    folded = _Folded()
-    for change in changes:
-        folded.add(change)
-    return folded

@@ -180,18 +180,18 @@ class LogStore:
 
     async def get(self, entry_id: int) -> Entry | None:
         """One entry."""
-        found = await self._select("id = ?", [entry_id], 1)
+        found = await select(self._reader, "id = ?", [entry_id], 1)
         return found[0] if found else None
 
     async def of_ref(self, ref: str, *, limit: int = 100) -> list[Entry]:
         """Every row of one incident, newest first."""
-        return await self._select("ref = ? AND ref <> ''", [ref], limit)
+        return await select(self._reader, "ref = ? AND ref <> ''", [ref], limit)
 
     async def tail(self, creator: str, *, limit: int) -> list[Entry]:
         """A creator's newest live events, oldest first."""
         marks = ", ".join("?" for _ in LIVE_EVENT_TYPES)
-        found = await self._select(
-            f"creator = ? AND +type IN ({marks})", [creator, *LIVE_EVENT_TYPES], limit
+        found = await select(
+            self._reader, f"creator = ? AND +type IN ({marks})", [creator, *LIVE_EVENT_TYPES], limit
         )
         return found[::-1]
 
@@ -268,12 +268,14 @@ class LogStore:
                 return
             last_id = entries[-1].id
 
-    async def _select(self, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
-        rows = await self._reader.rows(
-            f"SELECT {COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
-            (*values, limit),
-        )
-        return [Entry(*row) for row in rows]
+
+async def select(reader: Link, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
+    """The newest entries for which an SQL condition holds, the latest first."""
+    rows = await reader.rows(
+        f"SELECT {COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
+        (*values, limit),
+    )
+    return [Entry(*row) for row in rows]
 
 
 async def _forget_visits(connection: aiosqlite.Connection) -> None:

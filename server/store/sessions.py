@@ -21,8 +21,6 @@ SESSION_LIFE_S: Final = 12 * 3600
 MAX_PASSWORD: Final = 1024
 #: Passwords that wait to be checked, and the one that is.
 MAX_QUEUED: Final = 4
-
-
 #: Of a session's hash this many bytes name it, in hexadecimal.
 NAME_BYTES: Final = 3
 

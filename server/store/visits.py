@@ -4,13 +4,13 @@ event log.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Final
 
 import aiosqlite
 
 from server.store.link import Link
-from server.store.log import COLUMNS, MAX_ID, Entry
+from server.store.log import MAX_ID, Entry, select
 
 #: Visits read in one go.
 CHUNK_VISITS: Final = 200
@@ -72,8 +72,8 @@ class VisitStore:
         extra = f" AND type IN ({', '.join('?' for _ in kind_values)})" if kind_values else ""
         found = {
             entry.id: entry
-            for entry in await self._entries(
-                "user_id = ? AND id < ?" + extra, [user_id, top, *kind_values], limit
+            for entry in await select(
+                self._reader, "user_id = ? AND id < ?" + extra, [user_id, top, *kind_values], limit
             )
         }
         async for creator, from_id, to_id in self._of_user(user_id, top):
@@ -81,7 +81,8 @@ class VisitStore:
             until = min(top - 1, to_id or (left_at or {}).get(creator, top - 1))
             if len(page) == limit and until < page[-1]:
                 continue
-            for entry in await self._entries(
+            for entry in await select(
+                self._reader,
                 "creator = ? AND user_id = 0 AND id BETWEEN ? AND ?" + extra,
                 [creator, from_id, until, *kind_values],
                 limit,
@@ -104,10 +105,3 @@ class VisitStore:
             if len(rows) < CHUNK_VISITS:
                 return
             before = rows[-1][3]
-
-    async def _entries(self, condition: str, values: Sequence[Any], limit: int) -> list[Entry]:
-        rows = await self._reader.rows(
-            f"SELECT {COLUMNS} FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
-            (*values, limit),
-        )
-        return [Entry(*row) for row in rows]

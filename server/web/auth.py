@@ -6,7 +6,6 @@ No answers are made here; api.py, phone.py and the console turn what is raised i
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -21,9 +20,7 @@ from limits.strategies import MovingWindowRateLimiter
 from server.config import Config
 from server.errors import Unauthorized
 from server.store.users import TokenOwner, Users
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+from server.web.addresses import TrustedProxies, counted_as, read_address, without_port
 
 #: Per address and minute. One more is answered 429.
 BAD_TOKENS_PER_MINUTE: Final = 20
@@ -109,14 +106,6 @@ class Attempts:
         self._storage.clear(self._item.key_for(self._name, key))
 
 
-def counted_as(ip: str) -> str:
-    """One guesser's address: of IPv6 the /64, which a household has whole."""
-    address = read_address(ip)
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return ip
-
-
 class Auth:
     """Tokens and addresses of requests. Remembers token owners; the store is the truth."""
 
@@ -131,9 +120,7 @@ class Auth:
         self._max_owners = max_owners
         self._users = users
         self._clock = clock
-        self._trusted: tuple[IPNetwork, ...] = tuple(
-            ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies
-        )
+        self._proxies = TrustedProxies(config.server.trusted_proxies)
         self._owners: OrderedDict[bytes, tuple[TokenOwner, float]] = OrderedDict()
         self._forgotten = 0
         # One more is recorded, so that "more than" can be told from "as many as".
@@ -153,9 +140,9 @@ class Auth:
             return request.remote or ""
         hops = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).split(",")
         for hop in reversed(hops[-MAX_HOPS:]):
-            if not self._is_trusted(peer):
+            if not self._proxies.has(peer):
                 break
-            before = read_address(_without_port(hop.strip()))
+            before = read_address(without_port(hop.strip()))
             if before is None:
                 break
             peer = before
@@ -164,7 +151,7 @@ class Auth:
     def scheme(self, request: web.BaseRequest) -> str:
         """http or https, as the client sees it: a trusted proxy may have ended TLS."""
         peer = read_address(request.remote or "")
-        if peer is not None and self._is_trusted(peer):
+        if self._proxies.has(peer):
             nearest = request.headers.get(hdrs.X_FORWARDED_PROTO, "").rpartition(",")[2].strip()
             if nearest in ("http", "https"):
                 return nearest
@@ -218,9 +205,6 @@ class Auth:
         if len(self._owners) > self._max_owners:
             self._owners.popitem(last=False)
 
-    def _is_trusted(self, address: IPAddress) -> bool:
-        return any(address in network for network in self._trusted)
-
 
 def bearer_token(request: web.BaseRequest) -> str:
     """The token of `Authorization: Bearer T`, or nothing. REST takes it from nowhere else."""
@@ -244,20 +228,3 @@ def _subprotocol_token(request: web.BaseRequest) -> str:
         if protocol.strip().startswith(TOKEN_SUBPROTOCOL):
             return protocol.strip().removeprefix(TOKEN_SUBPROTOCOL)
     return ""
-
-
-def read_address(text: str) -> IPAddress | None:
-    """An address in its one spelling; IPv4 inside IPv6 is IPv4."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _without_port(hop: str) -> str:
-    """Some proxies write `1.2.3.4:567` or `[::1]:567`."""
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -8,7 +8,6 @@ once its token was good; phones have limits of their own (phones.py).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import resource
 import socket
@@ -22,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from server.config import Config
 from server.logs import Sparingly
-from server.web.auth import counted_as, read_address
+from server.web.addresses import TrustedProxies, counted_as, read_address
 from server.web.keys import EDGE
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ class Edge:
     """Counts sockets and decides which of them are served."""
 
     def __init__(self, config: Config) -> None:
-        self._trusted = tuple(
-            ipaddress.ip_network(network, strict=False) for network in config.server.trusted_proxies
-        )
+        self._proxies = TrustedProxies(config.server.trusted_proxies)
         self._per_address = max(SOCKETS_PER_ADDRESS, config.limits.connections_per_ip)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_sockets = soft - min(RESERVED_DESCRIPTORS, soft // 2)
@@ -87,7 +84,7 @@ class Edge:
         self._open[address] += 1
         if self.sockets > self._max_sockets and not self._close_silent(self._strangers):
             return self._refuse("descriptors")
-        if self._is_trusted(peer):
+        if self._proxies and self._proxies.has(read_address(peer)):
             of_address = 0
         elif self._open[address] > self._per_address:
             return self._refuse("address")
@@ -146,12 +143,6 @@ class Edge:
         self.asked(oldest)
         oldest.abort()
         return True
-
-    def _is_trusted(self, peer: str) -> bool:
-        if not self._trusted:
-            return False
-        address = read_address(peer)
-        return address is not None and any(address in network for network in self._trusted)
 
 
 class EdgeProtocol(web.RequestHandler):

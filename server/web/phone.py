@@ -43,8 +43,8 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
         raise web.HTTPForbidden(text="This page may not connect here.\n")
     options = read_options(request)
     ip = auth.client_ip(request)
-    owner, refusal = await _authenticate(auth, ip, socket_token(request))
-    if isinstance(refusal, Unauthorized) and auth.too_many_bad_tokens(ip):
+    owner = await _authenticate(auth, ip, socket_token(request))
+    if isinstance(owner, Unauthorized) and auth.too_many_bad_tokens(ip):
         retry_after = str(auth.bad_token_retry_after_s(ip))
         raise web.HTTPTooManyRequests(headers={"Retry-After": retry_after})
     ws = web.WebSocketResponse(
@@ -60,19 +60,19 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     if transport is None:
         return ws
     lang = options.lang or preferred_lang(request, config.server.language)
-    if owner is not None:
-        try:
-            lang = options.lang or await phones.lang(owner.user_id) or lang
-            # Last: nothing is awaited between this and the phone's being counted.
-            await phones.make_place(owner.user_id, ip)
-        except AppError as error:
-            refusal = error
-        except Exception:
-            logger.exception("A phone of user_id=%s could not be let in", owner.user_id)
-            refusal = Internal()
-    if owner is None:
-        await _refuse(phones, ws, transport, refusal or Unauthorized("no owner"), lang)
+    if isinstance(owner, AppError):
+        await _refuse(phones, ws, transport, owner, lang)
         return ws
+    refusal: AppError | None = None
+    try:
+        lang = options.lang or await phones.lang(owner.user_id) or lang
+        # Last: nothing is awaited between this and the phone's being counted.
+        await phones.make_place(owner.user_id, ip)
+    except AppError as error:
+        refusal = error
+    except Exception:
+        logger.exception("A phone of user_id=%s could not be let in", owner.user_id)
+        refusal = Internal()
     connection_id = phones.recorder.opened(owner.user_id, owner.token_hash, ip, options, lang)
     if refusal is not None:
         await _refuse(phones, ws, transport, refusal, lang, owner.user_id, connection_id)
@@ -99,13 +99,12 @@ async def connect_phone(request: web.Request) -> web.StreamResponse:
     return ws
 
 
-async def _authenticate(
-    auth: Auth, ip: str, token: str
-) -> tuple[TokenOwner | None, AppError | None]:
+async def _authenticate(auth: Auth, ip: str, token: str) -> TokenOwner | AppError:
+    """The token's owner, or why it is nobody's: that is told only after the upgrade."""
     try:
-        return await auth.authenticate(ip, token), None
+        return await auth.authenticate(ip, token)
     except (Unauthorized, StoreUnavailable) as error:
-        return None, error
+        return error
 
 
 async def _refuse(
