@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
+
+import aiohttp
 
 from tests import canaries
 from tests.tiktok import TikTok
@@ -136,6 +139,31 @@ class Server:
         """The printed console link, "" when none was printed."""
         found = re.search(r"http\S+/console/login/\S+", self.out)
         return found[0] if found else ""
+
+    @property
+    def rss_kib(self) -> int:
+        """Its resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found is not None
+        return int(found[1])
+
+    async def metrics(self, http: aiohttp.ClientSession) -> dict[str, float]:
+        """What it counts, of what has no labels."""
+        async with http.get(f"{self.url}/metrics") as answer:
+            text = await answer.text()
+        found = re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    def refuse_writes(self) -> None:
+        """As a full disk does: no file may be longer than a byte, and all are."""
+        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (1, hard))
+
+    def accept_writes(self) -> None:
+        """There is room again."""
+        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
     async def stop(self, signum: int = signal.SIGTERM) -> int:
         """Send a signal; the exit status. Raises TimeoutError past the promised time."""

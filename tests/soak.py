@@ -13,8 +13,6 @@ import asyncio
 import gzip
 import os
 import random
-import re
-import resource
 import signal
 import sqlite3
 import sys
@@ -112,25 +110,14 @@ class Soak:
         """Wait until only the witness is there; what is held then."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                seen = await self._metrics()
+                seen = await self._server.metrics(self._http)
                 if seen["liverelay_phones"] == 1 and seen["liverelay_rooms"] == 1:
                     break
                 await asyncio.sleep(0.2)
         await asyncio.sleep(12)  # the edge's own time-outs
-        seen = await self._metrics()
-        process = Path(f"/proc/{self._server.process.pid}")
-        status = (process / "status").read_text()  # noqa: ASYNC240
-        rss = re.search(r"VmRSS:\s+(\d+)", status)
-        assert rss is not None
-        held = len(os.listdir(process / "fd"))
-        return Held(int(rss[1]), held, int(seen["liverelay_tasks"]))
-
-    async def _metrics(self) -> dict[str, float]:
-        async with self._http.get(f"{self._server.url}/metrics") as answer:
-            text = await answer.text()
-        return {
-            name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)
-        }
+        seen = await self._server.metrics(self._http)
+        descriptors = len(os.listdir(f"/proc/{self._server.process.pid}/fd"))
+        return Held(self._server.rss_kib, descriptors, int(seen["liverelay_tasks"]))
 
     async def _sends(self) -> None:
         while True:
@@ -217,11 +204,9 @@ class Soak:
         self._server.process.send_signal(signal.SIGCONT)
 
     async def _fill_disk(self) -> None:
-        pid = self._server.process.pid
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+        self._server.refuse_writes()
         await asyncio.sleep(self._chance.uniform(0.5, 3))
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        self._server.accept_writes()
 
     async def _guess(self) -> None:
         for number in range(5):

@@ -9,7 +9,6 @@ import gzip
 import json
 import os
 import random
-import re
 import resource
 import signal
 import socket
@@ -95,28 +94,25 @@ async def relaying(
         yield server, witness
 
 
-async def metric(http: aiohttp.ClientSession, url: str, name: str) -> float:
-    async with http.get(f"{url}/metrics") as answer:
-        found = re.search(rf"^{name} (\S+)$", await answer.text(), re.MULTILINE)
-    assert found is not None
-    return float(found[1])
-
-
-async def told_lag(http: aiohttp.ClientSession, url: str) -> None:
+async def told_lag(http: aiohttp.ClientSession, server: Server) -> None:
     """Print how late the event loop has been."""
-    told("the loop late at most", await metric(http, url, "liverelay_loop_lag_seconds"), LATE_S)
-    p999 = await metric(http, url, "liverelay_loop_lag_p999_seconds")
-    told("the loop late, 99.9 %", p999, LATE_P999_S)
+    seen = await server.metrics(http)
+    told("the loop late at most", seen["liverelay_loop_lag_seconds"], LATE_S)
+    told("the loop late, 99.9 %", seen["liverelay_loop_lag_p999_seconds"], LATE_P999_S)
 
 
 async def becomes(
-    http: aiohttp.ClientSession, url: str, name: str, value: float, patience_s: float = PATIENCE_S
+    http: aiohttp.ClientSession,
+    server: Server,
+    name: str,
+    value: float,
+    patience_s: float = PATIENCE_S,
 ) -> float:
     """Wait until a metric has a value; how long that took."""
     begun = time.monotonic()
     async with asyncio.timeout(patience_s):
         while True:
-            if await metric(http, url, name) == value:
+            if (await server.metrics(http))[name] == value:
                 return time.monotonic() - begun
             await asyncio.sleep(0.05)
 
@@ -195,21 +191,18 @@ async def test_a_full_disk_loses_no_event_and_the_log_resumes(
     tmp_path: Path, tiktok: TikTok, env: dict[str, str], http: aiohttp.ClientSession
 ) -> None:
     async with relaying(tmp_path, tiktok, env, http) as (server, witness):
-        pid = server.process.pid
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        # A file may not be longer than this, and all are: every write is refused.
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
-        await becomes(http, server.url, "liverelay_event_log_failing", 1)
+        server.refuse_writes()
+        await becomes(http, server, "liverelay_event_log_failing", 1)
         begun = time.monotonic()
         while time.monotonic() < begun + (60 if FULL else 2):
             await witness.hears(10)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
-        resumed = await becomes(http, server.url, "liverelay_event_log_failing", 0)
+        server.accept_writes()
+        resumed = await becomes(http, server, "liverelay_event_log_failing", 0)
         await witness.hears()
         await witness.finish()
         witness.check_whole()
         assert witness.connects == 1
-        assert await metric(http, server.url, "liverelay_event_log_dropped") == 0
+        assert (await server.metrics(http))["liverelay_event_log_dropped"] == 0
         assert await server.stop() == 0
     kept = rows(tmp_path, "SELECT count(*) FROM events WHERE type = 'chat'")
     assert kept == [(witness.sent,)]
@@ -259,7 +252,7 @@ async def test_bombs_and_floods_in_one_room_cost_the_next_one_nothing(
         witness.check_whole()
         assert witness.connects == 1
         flooded.check()
-        await told_lag(http, server.url)
+        await told_lag(http, server)
         assert await server.stop() == 0
     assert "Traceback" not in server.err
 
@@ -300,7 +293,7 @@ async def test_strangers_in_crowds_keep_no_phone_out(
         out, _ = await ended
         assert attacker.returncode == 0
         assert visits > 10
-        await told_lag(http, server.url)
+        await told_lag(http, server)
         await witness.finish()
         witness.check_whole()
         assert witness.connects == 1
@@ -341,12 +334,12 @@ async def test_thousands_of_idle_phones_cost_little_and_rooms_stay_live(
     async with relaying(tmp_path, tiktok, env, http) as (server, witness):
         port = int(server.url.rsplit(":", 1)[1])
         phones.append(await idle_phone(port, idle))  # its room is open
-        before = rss_kib(server)
+        before = server.rss_kib
         while len(phones) < count:
             phones += await asyncio.gather(*(idle_phone(port, idle) for _ in range(20)))
-        assert await metric(http, server.url, "liverelay_phones") == len(phones) + 1
+        assert (await server.metrics(http))["liverelay_phones"] == len(phones) + 1
         await witness.hears()
-        idle_kib = (rss_kib(server) - before) / len(phones)
+        idle_kib = (server.rss_kib - before) / len(phones)
         await witness.finish()
         witness.check_whole()
         assert witness.connects == 1
@@ -359,13 +352,6 @@ async def test_thousands_of_idle_phones_cost_little_and_rooms_stay_live(
     print(f"an idle phone: {idle_kib:.1f} KiB (promised: {IDLE_KIB:g})")
     if FULL:
         assert idle_kib <= IDLE_KIB
-
-
-def rss_kib(server: Server) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", status)
-    assert found is not None
-    return int(found[1])
 
 
 async def test_a_stop_in_any_phase_is_a_clean_one(
@@ -440,6 +426,6 @@ async def test_a_phone_that_vanished_is_noticed(
     ):
         await ws.receive_json()
         cable.hold()
-        await becomes(http, server.url, "liverelay_phones", 1)
-        await becomes(http, server.url, "liverelay_phones", 0, patience_s=45)
+        await becomes(http, server, "liverelay_phones", 1)
+        await becomes(http, server, "liverelay_phones", 0, patience_s=45)
         assert await server.stop() == 0
